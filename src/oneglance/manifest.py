@@ -1,0 +1,502 @@
+"""The table of all images: a row an image, a column a task; null means that nobody labelled it for this task.
+
+Kept in Arrow (``.arrow``: memory-mapped, so that a million rows cost the loader's processes next to nothing) or in
+Parquet (``.parquet``: to hand on). The schema's metadata holds the tasks and the version of the layout.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from oneglance.annotations import (
+    ANNOTATION_TYPES,
+    Annotation,
+    Identity,
+    Instance,
+    Instances,
+    Label,
+    Numbers,
+    Points,
+    Record,
+    Rle,
+    Segments,
+    Tags,
+    same,
+)
+from oneglance.errors import OneglanceError, Problems
+
+VERSION = 1
+BATCH_ROWS = 2048
+
+_STRINGS = pa.list_(pa.string())
+_FLOATS = pa.list_(pa.float32())
+_POINTS = pa.struct([("xy", _FLOATS), ("visibility", pa.list_(pa.int8()))])
+_INSTANCE = pa.struct(
+    [
+        ("label", pa.string()),
+        ("box", _FLOATS),
+        ("polygons", pa.list_(_FLOATS)),
+        ("rle", pa.struct([("size", pa.list_(pa.int32())), ("counts", pa.list_(pa.int32()))])),
+        ("points", _POINTS),
+        ("identity", pa.string()),
+        ("attributes", pa.string()),
+        ("id", pa.int64()),
+        ("area", pa.float64()),
+        ("crowd", pa.bool_()),
+        ("difficult", pa.bool_()),
+        ("truncated", pa.bool_()),
+        ("extra", pa.string()),
+    ]
+)
+ARROW_TYPES: dict[str, pa.DataType] = {
+    "label": pa.string(),
+    "tags": pa.struct([("names", _STRINGS), ("annotated", _STRINGS)]),
+    "numbers": _FLOATS,
+    "identity": pa.string(),
+    "points": _POINTS,
+    "segments": pa.struct(
+        [
+            ("path", pa.string()),
+            ("values", pa.list_(pa.struct([("value", pa.int32()), ("name", pa.string())]))),
+        ]
+    ),
+    "instances": pa.struct([("items", pa.list_(_INSTANCE)), ("annotated", _STRINGS)]),
+}
+_FIXED = [
+    ("path", pa.string()),
+    ("width", pa.int32()),
+    ("height", pa.int32()),
+    ("split", pa.string()),
+    ("source", pa.string()),
+    ("group", pa.string()),
+    ("extra", pa.string()),
+]
+
+
+@dataclass(frozen=True)
+class Column:
+    """What a task's column holds: the annotation type's name, and the names that its annotations may use.
+
+    ``classes``: of labels, tags, segments and instances. ``points`` and ``targets``: names, in the order in which
+    Points and Numbers are kept. An empty tuple leaves the names open.
+    """
+
+    type: str
+    classes: tuple[str, ...] = ()
+    points: tuple[str, ...] = ()
+    targets: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.type not in ANNOTATION_TYPES:
+            raise ValueError(f"unknown annotation type {self.type!r}; known: {', '.join(ANNOTATION_TYPES)}")
+
+
+Columns = Mapping[str, Column]
+
+
+class Manifest:
+    """An immutable table of images and their annotations. Rows are read one at a time, as :class:`Record`."""
+
+    def __init__(self, table: pa.Table, columns: Columns) -> None:
+        self.table = table
+        self.columns = dict(columns)
+        self._batches = table.to_batches()
+        self._starts = np.cumsum([0, *(batch.num_rows for batch in self._batches)])
+
+    @classmethod
+    def build(cls, records: Iterable[Record], columns: Columns, path: Path | None = None) -> Manifest:
+        """Write a stream of records as a table: to ``path`` (Arrow, then memory-mapped), or in memory.
+
+        No more than ``BATCH_ROWS`` records are held as Python objects at a time.
+        """
+        schema = _schema(columns)
+        if path is None:
+            batches = list(_batches(records, schema, columns))
+            return cls(pa.Table.from_batches(batches, schema), columns)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(path.name + ".partial")
+        with pa.OSFile(str(partial), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
+            for batch in _batches(records, schema, columns):
+                writer.write_batch(batch)
+        partial.replace(path)
+        return cls.read(path)
+
+    @classmethod
+    def read(cls, path: Path) -> Manifest:
+        """Open a manifest, ``.arrow`` (memory-mapped) or ``.parquet``.
+
+        Raises OneglanceError where the file is missing, is not a manifest, or is of a newer layout.
+        """
+        if not path.is_file():
+            raise OneglanceError(f"{path}: no such manifest")
+        try:
+            if path.suffix == ".parquet":
+                table = pq.read_table(path)
+            else:
+                table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+        except (pa.ArrowInvalid, OSError) as error:
+            raise OneglanceError(f"{path}: not a readable Arrow or Parquet file ({error})") from error
+        return cls(table, _columns_of(table.schema, path))
+
+    def write(self, path: Path) -> None:
+        """Write to ``.arrow`` or ``.parquet``, whole or not at all."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(path.name + ".partial")
+        if path.suffix == ".parquet":
+            pq.write_table(self.table, partial, compression="zstd")
+        else:
+            with pa.OSFile(str(partial), "wb") as sink, pa.ipc.new_file(sink, self.table.schema) as writer:
+                writer.write_table(self.table)
+        partial.replace(path)
+
+    def __len__(self) -> int:
+        return int(self.table.num_rows)
+
+    def record(self, index: int) -> Record:
+        """The row at ``index``; raises IndexError outside 0..len-1."""
+        if not 0 <= index < len(self):
+            raise IndexError(f"row {index} of a manifest of {len(self)}")
+        number = int(np.searchsorted(self._starts, index, side="right")) - 1
+        row = self._batches[number].slice(index - int(self._starts[number]), 1).to_pylist()[0]
+        return _to_record(row, self.columns)
+
+    def __iter__(self) -> Iterator[Record]:
+        for batch in self._batches:
+            for start in range(0, batch.num_rows, BATCH_ROWS):
+                for row in batch.slice(start, BATCH_ROWS).to_pylist():
+                    yield _to_record(row, self.columns)
+
+    def select(self, rows: Sequence[int] | np.ndarray) -> Manifest:
+        """The manifest of these rows, in this order."""
+        return Manifest(self.table.take(pa.array(np.asarray(rows, np.int64))), self.columns)
+
+    def values(self, name: str) -> list[str | None]:
+        """A fixed column (``split``, ``source``, ``group``, ``path``) as a list."""
+        values: list[str | None] = self.table[name].to_pylist()
+        return values
+
+    def rows(self, *, split: str | None = None, source: str | None = None) -> np.ndarray:
+        """Row numbers, int64, of a split and/or a source."""
+        keep = np.ones(len(self), bool)
+        for name, wanted in (("split", split), ("source", source)):
+            if wanted is not None:
+                equal = pc.fill_null(pc.equal(self.table[name], wanted), False)
+                keep &= equal.to_numpy(zero_copy_only=False)
+        return np.flatnonzero(keep)
+
+    def labelled(self, task: str) -> np.ndarray:
+        """For every row, bool: was it labelled for this task? (Empty counts as labelled, null does not.)"""
+        mask: np.ndarray = pc.is_valid(self.table[task]).to_numpy(zero_copy_only=False)
+        return mask
+
+    def fingerprint(self) -> str:
+        """A hash of columns and rows, the same for the same content however it is chunked or stored."""
+        digest = hashlib.sha256(json.dumps(_describe(self.columns), sort_keys=True).encode())
+        for batch in self._batches:
+            for start in range(0, batch.num_rows, BATCH_ROWS):
+                for row in batch.slice(start, BATCH_ROWS).to_pylist():
+                    digest.update(json.dumps(row, sort_keys=True, default=str).encode())
+        return digest.hexdigest()[:16]
+
+
+def concat(manifests: Sequence[Manifest]) -> Manifest:
+    """All rows of several manifests; their columns are united, and null where a manifest lacks one."""
+    columns: dict[str, Column] = {}
+    for manifest in manifests:
+        for name, column in manifest.columns.items():
+            if columns.setdefault(name, column) != column:
+                raise OneglanceError(f"task {name!r} is not the same in the manifests to be joined")
+    schema = _schema(columns)
+    tables = []
+    for manifest in manifests:
+        rows = len(manifest)
+        arrays = [
+            manifest.table[f.name] if f.name in manifest.table.column_names else pa.nulls(rows, f.type)
+            for f in schema
+        ]
+        tables.append(pa.Table.from_arrays(arrays, schema=schema))
+    return Manifest(pa.concat_tables(tables) if tables else schema.empty_table(), columns)
+
+
+def join(manifest: Manifest, problems: Problems, path: Path | None = None) -> Manifest:
+    """Rows that speak of one image become one row with the labels of all of them; the order becomes that of the paths.
+
+    Two different labels of one task for one image: objects are united where the sources looked for different classes;
+    otherwise the first is kept and the conflict is reported. Two splits for one image are refused (OneglanceError).
+    """
+    paths = manifest.table["path"]
+    if len(manifest) == len(paths.unique()):
+        return manifest
+    order = pc.sort_indices(manifest.table, sort_keys=[("path", "ascending")]).to_numpy()
+
+    def merged() -> Iterator[Record]:
+        current: Record | None = None
+        for start in range(0, len(order), BATCH_ROWS):
+            for record in manifest.select(order[start : start + BATCH_ROWS]):
+                if current is not None and record.path == current.path:
+                    current = _merge(current, record, problems)
+                else:
+                    if current is not None:
+                        yield current
+                    current = record
+        if current is not None:
+            yield current
+
+    return Manifest.build(merged(), manifest.columns, path)
+
+
+def _merge(first: Record, second: Record, problems: Problems) -> Record:
+    where = str(first.path)
+    if first.split and second.split and first.split != second.split:
+        raise OneglanceError(
+            f"{where}: in split {first.split!r} of source {first.source!r} and in split {second.split!r} of source "
+            f"{second.source!r}; give both sources the same list of splits"
+        )
+    annotations = dict(first.annotations)
+    for task, annotation in second.annotations.items():
+        known = annotations.get(task)
+        if annotation is None:
+            continue
+        if known is None:
+            annotations[task] = annotation
+        elif isinstance(known, Instances) and isinstance(annotation, Instances):
+            annotations[task] = _unite(known, annotation, task, where, problems)
+        elif not same(known, annotation):
+            problems.add(where, f"task {task!r} is labelled differently by {first.source!r} (kept) and {second.source!r}")
+    source = first.source if second.source in first.source.split("+") else f"{first.source}+{second.source}"
+    return replace(
+        first,
+        split=first.split or second.split,
+        group=first.group or second.group,
+        source=source,
+        width=first.width or second.width,
+        height=first.height or second.height,
+        annotations=annotations,
+        extra={**second.extra, **first.extra},
+    )
+
+
+def _unite(first: Instances, second: Instances, task: str, where: str, problems: Problems) -> Instances:
+    if first.annotated is not None and second.annotated is not None:
+        if not set(first.annotated) & set(second.annotated):
+            return Instances(first.items + second.items, first.annotated + second.annotated)
+    if not same(first, second):
+        problems.add(where, f"task {task!r} has two lists of objects for the same classes; the first is kept")
+    return first
+
+
+def assign_splits(
+    manifest: Manifest, fractions: Mapping[str, float], seed: int = 0, by_group: bool = True, path: Path | None = None
+) -> Manifest:
+    """Give a split to every row that has none: by a seeded hash of its group (or path), cut at the ``fractions``.
+
+    Rows of one group get one split; a group of which a row was already given a split follows that row. The same
+    seed and rows give the same splits, in whatever order the rows stand.
+    """
+    total = sum(fractions.values())
+    if not fractions or abs(total - 1) > 1e-6 or min(fractions.values()) < 0:
+        raise OneglanceError(f"split fractions {dict(fractions)} must be positive and sum to 1, not to {total:g}")
+    splits, groups, paths = (manifest.values(name) for name in ("split", "group", "path"))
+    keys = [group if by_group and group else path_ for group, path_ in zip(groups, paths, strict=True)]
+    given = {key: split for key, split in zip(keys, splits, strict=True) if split}
+    free: dict[str, int] = {}
+    for key in keys:
+        if key not in given:
+            free[str(key)] = free.get(str(key), 0) + 1
+    ordered = sorted(free, key=lambda key: hashlib.blake2b(f"{seed}:{key}".encode(), digest_size=8).digest())
+    names, limits = list(fractions), np.cumsum(list(fractions.values())) * sum(free.values())
+    seen = 0.0
+    for key in ordered:
+        # A group goes where its middle falls, so that a large one does not overshoot by its whole size.
+        at = int(np.searchsorted(limits, seen + free[key] / 2, side="left"))
+        given[key] = names[min(at, len(names) - 1)]
+        seen += free[key]
+    filled = pa.array([split or given[key] for split, key in zip(splits, keys, strict=True)], pa.string())
+    at = manifest.table.schema.get_field_index("split")
+    table = manifest.table.set_column(at, manifest.table.schema.field(at), filled)
+    result = Manifest(table, manifest.columns)
+    if path is not None:
+        result.write(path)
+        return Manifest.read(path)
+    return result
+
+
+def _schema(columns: Columns) -> pa.Schema:
+    clash = [name for name in columns if name in dict(_FIXED)]
+    if clash:
+        raise OneglanceError(f"a task can't be called {clash[0]!r}: the manifest uses that name itself")
+    metadata = {"oneglance": json.dumps({"version": VERSION, "tasks": _describe(columns)})}
+    return pa.schema(
+        [*_FIXED, *((name, ARROW_TYPES[column.type]) for name, column in columns.items())], metadata=metadata
+    )
+
+
+def _describe(columns: Columns) -> dict[str, Any]:
+    return {
+        name: {"type": c.type, "classes": c.classes, "points": c.points, "targets": c.targets}
+        for name, c in columns.items()
+    }
+
+
+def _columns_of(schema: pa.Schema, path: Path) -> dict[str, Column]:
+    try:
+        described = json.loads((schema.metadata or {})[b"oneglance"])
+        version, tasks = described["version"], described["tasks"]
+    except (KeyError, ValueError) as error:
+        raise OneglanceError(f"{path}: not a manifest written by oneglance (no 'oneglance' metadata)") from error
+    if version != VERSION:
+        raise OneglanceError(f"{path}: manifest layout {version}; this oneglance reads {VERSION}: build it again")
+    return {
+        name: Column(c["type"], tuple(c["classes"]), tuple(c["points"]), tuple(c["targets"]))
+        for name, c in tasks.items()
+    }
+
+
+def _batches(records: Iterable[Record], schema: pa.Schema, columns: Columns) -> Iterator[pa.RecordBatch]:
+    rows: list[dict[str, Any]] = []
+    for record in records:
+        rows.append(_to_row(record, columns))
+        if len(rows) == BATCH_ROWS:
+            yield pa.RecordBatch.from_pylist(rows, schema)
+            rows = []
+    if rows:
+        yield pa.RecordBatch.from_pylist(rows, schema)
+
+
+def _json(value: dict[str, Any]) -> str | None:
+    return json.dumps(value, sort_keys=True, ensure_ascii=False) if value else None
+
+
+def _to_row(record: Record, columns: Columns) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "path": str(record.path),
+        "width": record.width,
+        "height": record.height,
+        "split": record.split,
+        "source": record.source,
+        "group": record.group,
+        "extra": _json(record.extra),
+    }
+    for name, annotation in record.annotations.items():
+        if name not in columns:
+            raise KeyError(f"{record.path}: annotation for {name!r}, which is no column of the manifest")
+        expected = ANNOTATION_TYPES[columns[name].type]
+        if annotation is not None and not isinstance(annotation, expected):
+            found = type(annotation).__name__
+            raise TypeError(f"{record.path}: task {name!r} keeps {expected.__name__}, not {found}")
+        row[name] = None if annotation is None else _encode(annotation)
+    return row
+
+
+def _floats(values: Any) -> list[float]:
+    return [float(v) for v in np.asarray(values, np.float32).ravel()]
+
+
+def _encode(annotation: Annotation) -> Any:
+    match annotation:
+        case Label(name):
+            return name
+        case Tags(names, annotated):
+            return {"names": list(names), "annotated": None if annotated is None else list(annotated)}
+        case Numbers(values):
+            return _floats(values)
+        case Identity(name):
+            return name
+        case Points():
+            return _encode_points(annotation)
+        case Segments(path, values):
+            return {"path": str(path), "values": [{"value": v, "name": n} for v, n in values]}
+        case Instances(items, annotated):
+            return {
+                "items": [_encode_instance(item) for item in items],
+                "annotated": None if annotated is None else list(annotated),
+            }
+
+
+def _encode_points(points: Points) -> dict[str, Any]:
+    return {"xy": _floats(points.xy), "visibility": [int(v) for v in points.visibility]}
+
+
+def _encode_instance(item: Instance) -> dict[str, Any]:
+    return {
+        "label": item.label,
+        "box": None if item.box is None else _floats(item.box),
+        "polygons": None if item.polygons is None else [_floats(part) for part in item.polygons],
+        "rle": None if item.rle is None else {"size": list(item.rle.size), "counts": list(item.rle.counts)},
+        "points": None if item.points is None else _encode_points(item.points),
+        "identity": item.identity,
+        "attributes": _json(item.attributes),
+        "id": item.id,
+        "area": item.area,
+        "crowd": item.crowd,
+        "difficult": item.difficult,
+        "truncated": item.truncated,
+        "extra": _json(item.extra),
+    }
+
+
+def _to_record(row: dict[str, Any], columns: Columns) -> Record:
+    return Record(
+        path=Path(row["path"]),
+        width=row["width"],
+        height=row["height"],
+        split=row["split"],
+        source=row["source"],
+        group=row["group"],
+        annotations={
+            name: None if row[name] is None else _decode(row[name], column.type) for name, column in columns.items()
+        },
+        extra=json.loads(row["extra"]) if row["extra"] else {},
+    )
+
+
+def _decode(value: Any, kind: str) -> Annotation:
+    match kind:
+        case "label":
+            return Label(value)
+        case "tags":
+            return Tags(tuple(value["names"]), None if value["annotated"] is None else tuple(value["annotated"]))
+        case "numbers":
+            return Numbers(np.array(value, np.float32))
+        case "identity":
+            return Identity(value)
+        case "points":
+            return _decode_points(value)
+        case "segments":
+            return Segments(Path(value["path"]), tuple((v["value"], v["name"]) for v in value["values"]))
+    annotated = value["annotated"]
+    items = tuple(_decode_instance(item) for item in value["items"])
+    return Instances(items, None if annotated is None else tuple(annotated))
+
+
+def _decode_points(value: dict[str, Any]) -> Points:
+    return Points(np.array(value["xy"], np.float32).reshape(-1, 2), np.array(value["visibility"], np.int8))
+
+
+def _decode_instance(value: dict[str, Any]) -> Instance:
+    polygons, rle = value["polygons"], value["rle"]
+    return Instance(
+        label=value["label"],
+        box=None if value["box"] is None else np.array(value["box"], np.float32),
+        polygons=None if polygons is None else tuple(np.array(p, np.float32).reshape(-1, 2) for p in polygons),
+        rle=None if rle is None else Rle((rle["size"][0], rle["size"][1]), tuple(rle["counts"])),
+        points=None if value["points"] is None else _decode_points(value["points"]),
+        identity=value["identity"],
+        attributes=json.loads(value["attributes"]) if value["attributes"] else {},
+        id=value["id"],
+        area=value["area"],
+        crowd=bool(value["crowd"]),
+        difficult=bool(value["difficult"]),
+        truncated=bool(value["truncated"]),
+        extra=json.loads(value["extra"]) if value["extra"] else {},
+    )
