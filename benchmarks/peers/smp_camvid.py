@@ -1,8 +1,8 @@
-"""Fine-tune segmentation-models-pytorch's FPN on the CamVid subset and score it: the segmentation bar to reach.
+"""Fine-tune segmentation-models-pytorch's FPN on the CamVid subset and score it: a bar to reach.
 
-The encoder is timm's `mobilenetv2_100` as smp wraps it, built with `pad_type="same"` because the ImageNet weights at
-hand were trained so; its BatchNorm stays frozen, which those weights ask for. The last epoch is scored: there is no
-choice of a best epoch on the split that is scored.
+The encoder is timm's `mobilenetv2_100` as smp wraps it, built with `pad_type="same"` because the ImageNet
+weights at hand were trained so; its BatchNorm keeps its pretrained statistics, which those weights ask for.
+The last epoch is scored: no best epoch is chosen on the split that is scored.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.transforms import v2
 
-CLASSES = "sky building pole road pavement tree sign fence car pedestrian bicyclist".split()
+CLASSES: tuple[str, ...] = ("sky", "building", "pole", "road", "pavement", "tree", "sign", "fence")
+CLASSES += ("car", "pedestrian", "bicyclist")
 VOID = len(CLASSES)
 STRIDE = 32
 HEAD = ("conv_head.", "bn2.", "classifier.")
@@ -39,7 +40,8 @@ def load_split(data: Path, split: str) -> list[tuple[Tensor, Tensor]]:
     for path in sorted((data / split).iterdir()):
         image = torch.from_numpy(np.array(Image.open(path).convert("RGB"))).permute(2, 0, 1).contiguous()
         label = torch.from_numpy(np.array(Image.open(data / f"{split}annot" / f"{path.stem}.png"))).long()
-        assert image.shape[1:] == label.shape and int(label.max()) <= VOID, path
+        assert image.shape[1:] == label.shape, path
+        assert int(label.max()) <= VOID, path
         pairs.append((image, label))
     return pairs
 
@@ -50,7 +52,7 @@ def normalise(image: Tensor) -> Tensor:
 
 
 def augment(image: Tensor, label: Tensor, size: int, jitter: nn.Module) -> tuple[Tensor, Tensor]:
-    """One training crop: random scale 0.75-1.5, crop (padded with mid-grey and void), flip, light colour jitter."""
+    """One training crop: random scale, crop (padded with mid-grey and void), flip, light colour jitter."""
     scale = 0.75 + 0.75 * float(torch.rand(()))
     new = [round(side * scale) for side in label.shape]
     image = v2.functional.resize(image, new, antialias=True)
@@ -65,14 +67,15 @@ def augment(image: Tensor, label: Tensor, size: int, jitter: nn.Module) -> tuple
 
 
 def build(weights: Path) -> nn.Module:
-    """FPN over the pretrained encoder; fails unless every key of the encoder is filled and 'same' padding is real."""
+    """FPN over the pretrained encoder; fails unless all its keys are filled and 'same' padding is real."""
     model = smp.FPN("tu-mobilenetv2_100", encoder_weights=None, classes=len(CLASSES), pad_type="same")
     body = model.encoder.model
     missing, unexpected = body.load_state_dict(load_file(weights), strict=False)
     assert not missing, missing
     assert all(key.startswith(HEAD) for key in unexpected), unexpected
     strided = [m for m in body.modules() if isinstance(m, nn.Conv2d) and m.stride == (2, 2)]
-    assert len(strided) == 5 and all(isinstance(m, Conv2dSame) for m in strided), strided
+    assert len(strided) == 5, strided
+    assert all(isinstance(m, Conv2dSame) for m in strided), strided
     return model
 
 
@@ -85,8 +88,10 @@ def set_train(model: nn.Module) -> None:
 
 
 @torch.inference_mode()
-def evaluate(model: nn.Module, pairs: list[tuple[Tensor, Tensor]], device: str) -> tuple[float, dict[str, float]]:
-    """mIoU and IoU of each class at full resolution, from one confusion matrix over the whole split without void."""
+def evaluate(
+    model: nn.Module, pairs: list[tuple[Tensor, Tensor]], device: str
+) -> tuple[float, dict[str, float]]:
+    """Score a split at full resolution: mIoU and each class's IoU from one confusion matrix, void dropped."""
     model.eval()
     matrix = torch.zeros(VOID, VOID, dtype=torch.long)
     for image, label in pairs:
@@ -102,7 +107,7 @@ def evaluate(model: nn.Module, pairs: list[tuple[Tensor, Tensor]], device: str) 
 
 def main() -> None:
     """Train, score the last epoch and write one JSON file."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--data", type=Path, default=Path("../shared/data/camvid"))
     parser.add_argument(
         "--weights", type=Path, default=Path("../shared/data/weights/mobilenetv2_100_imagenet.safetensors")
@@ -115,7 +120,7 @@ def main() -> None:
     parser.add_argument("--encoder-lr", type=float, default=5e-4)
     parser.add_argument("--weight-decay", type=float, default=1e-2)
     parser.add_argument("--warmup", type=int, default=1, help="epochs of linear warm-up before the cosine")
-    parser.add_argument("--every", type=int, default=10, help="epochs between scores in the log (0: the last only)")
+    parser.add_argument("--every", type=int, default=10, help="epochs between scores (0: the last only)")
     parser.add_argument("--limit", type=int, default=None, help="images of each split, for a dry run")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--device", default="cpu")
@@ -128,7 +133,7 @@ def main() -> None:
     model = build(args.weights).to(args.device)
     rest = [p for name, p in model.named_parameters() if not name.startswith("encoder.")]
     optimiser = torch.optim.AdamW(
-        [{"params": list(model.encoder.parameters()), "lr": args.encoder_lr}, {"params": rest, "lr": args.lr}],
+        [{"params": model.encoder.parameters(), "lr": args.encoder_lr}, {"params": rest, "lr": args.lr}],
         weight_decay=args.weight_decay,
     )
     steps = len(train) // args.batch
@@ -144,7 +149,8 @@ def main() -> None:
     jitter = v2.ColorJitter(brightness=0.2, contrast=0.2, saturation=0.2)
     history: dict[int, float] = {}
     seconds = 0.0
-    score, classes = math.nan, {}
+    score = math.nan
+    classes: dict[str, float] = {}
     for epoch in range(1, args.epochs + 1):
         start = time.perf_counter()
         set_train(model)
@@ -169,7 +175,7 @@ def main() -> None:
     packages = ("segmentation-models-pytorch", "timm", "torch", "torchvision")
     result: dict[str, Any] = {
         "peer": "segmentation-models-pytorch",
-        "model": "FPN, tu-mobilenetv2_100, pad_type=same, frozen encoder BatchNorm",
+        "model": "FPN, tu-mobilenetv2_100, pad_type=same, frozen encoder BatchNorm statistics",
         "seed": args.seed,
         "miou": score,
         "iou": classes,

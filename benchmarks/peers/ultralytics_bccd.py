@@ -1,8 +1,9 @@
 """Train an Ultralytics detector from scratch on BCCD and score it: the detection bar to reach.
 
-Ultralytics (AGPL-3.0) runs here as a benchmark peer only, in an environment of its own; the package never imports it.
-Its own recipe is left as it is (augmentation, optimiser, schedule); only the data, the size, the number of epochs and
-the seed are given. `train.txt` trains, `val.txt` chooses `best.pt`, `test.txt` is scored once at the end.
+Ultralytics (AGPL-3.0) runs here as a benchmark peer only, in an environment of its own; the package never
+imports it. Its own recipe is left as it is (augmentation, optimiser, schedule); only the data, the size, the
+number of epochs and the seed are given. `train.txt` trains, `val.txt` chooses `best.pt`, `test.txt` is scored
+once at the end.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ Box = tuple[int, float, float, float, float]
 
 
 def read_voc(path: Path) -> tuple[int, int, list[Box]]:
-    """Width, height and boxes of one VOC file; boxes of zero size (two in BCCD are annotation slips) are dropped."""
+    """Width, height and boxes of one VOC file; boxes of zero size (two slips in BCCD) are dropped."""
     root = ElementTree.parse(path).getroot()
     boxes: list[Box] = []
     for item in root.iter("object"):
@@ -35,7 +36,7 @@ def read_voc(path: Path) -> tuple[int, int, list[Box]]:
 
 
 def convert(data: Path, out: Path, limit: int | None) -> tuple[Path, dict[str, Any]]:
-    """Write the set in YOLO's layout (images are links) and return its yaml and COCO ground truth of the test split."""
+    """Write YOLO's layout (images are links); return its yaml and the test split as COCO ground truth."""
     truth: dict[str, Any] = {"info": {}, "images": [], "annotations": []}
     truth["categories"] = [{"id": k, "name": name} for k, name in enumerate(CLASSES)]
     for split in SPLITS:
@@ -68,9 +69,8 @@ def convert(data: Path, out: Path, limit: int | None) -> tuple[Path, dict[str, A
                 )
     names = "".join(f"  {k}: {name}\n" for k, name in enumerate(CLASSES))
     config = out / "bccd.yaml"
-    config.write_text(
-        f"path: {out.resolve()}\n" + "".join(f"{split}: images/{split}\n" for split in SPLITS) + f"names:\n{names}"
-    )
+    folders = "".join(f"{split}: images/{split}\n" for split in SPLITS)
+    config.write_text(f"path: {out}\n{folders}names:\n{names}")
     return config, truth
 
 
@@ -116,7 +116,7 @@ def coco_scores(model: Any, truth: dict[str, Any], size: int) -> dict[str, float
 
 
 def own_scores(model: Any, config: Path, size: int, batch: int, runs: Path) -> dict[str, float]:
-    """The same split by Ultralytics' own validation."""
+    """Scores of the same split by Ultralytics' own validation."""
     box = model.val(
         data=str(config),
         split="test",
@@ -135,7 +135,7 @@ def own_scores(model: Any, config: Path, size: int, batch: int, runs: Path) -> d
 
 def main() -> None:
     """Convert, train, score both checkpoints and write one JSON file."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--data", type=Path, default=Path("../shared/data/bccd"))
     parser.add_argument("--model", default="yolo26n.yaml", help="an architecture's yaml, never weights")
     parser.add_argument("--seed", type=int, default=0)
@@ -154,7 +154,7 @@ def main() -> None:
     runs = out / "runs"
     for folder in (out, runs):
         folder.mkdir(parents=True, exist_ok=True)
-    # Before the import: no download, no automatic installation, settings and fonts kept out of the home folder.
+    # Before the import: no download, no automatic installation, settings kept out of the home folder.
     os.environ.update(YOLO_OFFLINE="true", YOLO_AUTOINSTALL="false", YOLO_CONFIG_DIR=str(out))
     os.environ["OMP_NUM_THREADS"] = str(args.threads)
     os.chdir(runs)
@@ -195,12 +195,13 @@ def main() -> None:
         "train_seconds": round(seconds, 1),
     }
     for kind in ("last", "best"):
-        trained = YOLO(runs / name / "weights" / f"{kind}.pt")
+        checkpoint = runs / name / "weights" / f"{kind}.pt"
+        trained = YOLO(checkpoint)
         # Counted before validation fuses the layers.
         result["params"] = sum(p.numel() for p in trained.model.parameters())
         result[kind] = {
             "coco": coco_scores(trained, truth, args.size),
-            "own": own_scores(YOLO(runs / name / "weights" / f"{kind}.pt"), config, args.size, args.batch, runs),
+            "own": own_scores(YOLO(checkpoint), config, args.size, args.batch, runs),
         }
     result["versions"] = {
         package: version(package) for package in ("ultralytics", "torch", "torchvision", "faster-coco-eval")

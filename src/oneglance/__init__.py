@@ -1,1 +1,62 @@
-"""oneglance."""
+"""oneglance: one network looks at an image once and answers every question that somebody has labels for.
+
+    import oneglance as og
+
+    run = og.train("street.yaml")        # one network for all tasks
+    model = og.load(run.folder)
+    answers = model("image.jpg")         # {"weather": Label(...), "objects": Instances(...), ...}
+    answers.plot().save("answers.png")
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from oneglance.annotations import Identity, Instance, Instances, Label, Numbers, Points, Record, Segments, Tags
+    from oneglance.errors import OneglanceError
+    from oneglance.evaluation.api import evaluate_run as evaluate
+    from oneglance.manifest import Manifest
+    from oneglance.model import Model, Prediction, load
+    from oneglance.training.api import Run, resume, train
+
+#: Where each public name lives; imported when first asked for, so that `import oneglance` is quick.
+_HOMES = {
+    **dict.fromkeys(
+        ("Identity", "Instance", "Instances", "Label", "Numbers", "Points", "Record", "Segments", "Tags"), "annotations"
+    ),
+    "OneglanceError": "errors",
+    "Manifest": "manifest",
+    **dict.fromkeys(("Run", "train", "resume"), "training.api"),
+    **dict.fromkeys(("Model", "Prediction", "load"), "model"),
+    "evaluate": "evaluation.api",
+}
+
+__all__ = [
+    "Identity",
+    "Instance",
+    "Instances",
+    "Label",
+    "Manifest",
+    "Model",
+    "Numbers",
+    "OneglanceError",
+    "Points",
+    "Prediction",
+    "Record",
+    "Run",
+    "Segments",
+    "Tags",
+    "evaluate",
+    "load",
+    "resume",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'oneglance' has no attribute {name!r}")
+    module = import_module(f"oneglance.{_HOMES[name]}")
+    return getattr(module, "evaluate_run" if name == "evaluate" else name)

@@ -1,0 +1,209 @@
+"""The YAML that a user writes, read strictly: every wrong key is named, with the nearest right one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, ValidationError, field_validator, model_validator
+
+from oneglance.balance.settings import BalanceSettings
+from oneglance.data.augment import AugmentSettings
+from oneglance.data.mixing import MixingSettings
+from oneglance.errors import OneglanceError, nearest
+from oneglance.formats import FORMATS
+from oneglance.formats.base import SourceSettings
+from oneglance.network.trunk import TrunkSettings
+from oneglance.tasks import KINDS
+from oneglance.tasks.base import TaskSettings
+from oneglance.training.settings import TrainSettings
+
+MAX_YAML_BYTES = 1_000_000
+
+
+class SplitSettings(BaseModel):
+    """How images that no source gives a split are divided."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    fractions: dict[str, float] = Field(
+        {"train": 0.8, "val": 0.1, "test": 0.1}, description="Share of each split, summing to 1."
+    )
+    seed: int = Field(0, ge=0, description="Another seed, another division.")
+    by_group: bool = Field(True, description="Keep images of one group (a person, near duplicates) together.")
+
+
+class SharingSettings(BaseModel):
+    """How much of the network the tasks share."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    scheme: str = Field("hard", pattern="^hard$", description="`hard`: one trunk for all tasks.")
+
+
+class Config(BaseModel):
+    """Everything that a training needs; all but `tasks` and `sources` has a default."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    tasks: dict[str, SerializeAsAny[TaskSettings]] = Field(description="The questions, by name.", min_length=1)
+    sources: tuple[SerializeAsAny[SourceSettings], ...] = Field(description="The data sets.", min_length=1)
+    splits: SplitSettings = Field(default_factory=SplitSettings, description="Division of images without a split.")
+    trunk: TrunkSettings = Field(default_factory=TrunkSettings, description="The shared part of the network.")
+    sharing: SharingSettings = Field(default_factory=SharingSettings, description="How much the tasks share.")
+    balance: BalanceSettings = Field(default_factory=BalanceSettings, description="How losses become a step.")
+    mixing: MixingSettings = Field(default_factory=MixingSettings, description="How often each source is looked at.")
+    augment: AugmentSettings = Field(default_factory=AugmentSettings, description="Random changes to training images.")
+    augment_sources: dict[str, AugmentSettings] = Field(
+        default_factory=dict, description="Other random changes for some sources, by name; in place of `augment`."
+    )
+    train: TrainSettings = Field(default_factory=TrainSettings, description="The training loop.")
+
+    @field_validator("tasks", mode="before")
+    @classmethod
+    def _tasks(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
+            raise ValueError("must be a mapping of names to tasks, such as `weather: {kind: classification, ...}`")
+        return {name: _member(f"{name}", "kind", one, {k: v[0] for k, v in KINDS.items()}) for name, one in value.items()}
+
+    @field_validator("sources", mode="before")
+    @classmethod
+    def _sources(cls, value: Any) -> Any:
+        if not isinstance(value, (list, tuple)):
+            raise ValueError("must be a list of sources, such as `- {format: coco, images: ..., labels: ...}`")
+        return tuple(_member(str(i), "format", one, FORMATS) for i, one in enumerate(value))
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Config:
+        for i, source in enumerate(self.sources):
+            for name in source.tasks:
+                if name not in self.tasks:
+                    raise ValueError(f"sources.{i}.tasks: no task is called {name!r}{nearest(name, self.tasks)}")
+        fed = {name for source in self.sources for name in source.tasks}
+        for name in self.tasks:
+            if name not in fed:
+                raise ValueError(f"tasks.{name}: no source has labels for it; name it in the `tasks` of a source")
+        for name in self.balance.weights:
+            if name not in self.tasks:
+                raise ValueError(f"balance.weights: no task is called {name!r}{nearest(name, self.tasks)}")
+        for name, task in self.tasks.items():
+            if task.on != "image":
+                raise ValueError(f"tasks.{name}.on: only `image` is known so far, not {task.on!r}")
+        return self
+
+    def augment_of(self, source: str) -> AugmentSettings:
+        """The random changes for a source (or for sources joined by their images: the first that has its own)."""
+        for name in source.split("+"):
+            if name in self.augment_sources:
+                return self.augment_sources[name]
+        return self.augment
+
+
+def _member(where: str, key: str, value: Any, known: dict[str, Any]) -> Any:
+    """The settings of one task or source, by the model that its ``kind`` or ``format`` names."""
+    if isinstance(value, BaseModel):
+        return value
+    if not isinstance(value, dict):
+        raise ValueError(f"{where}: must be a mapping with the key `{key}`")
+    name = value.get(key)
+    if name not in known:
+        hint = nearest(str(name), known) if name is not None else ""
+        what = f"no {key} {name!r}" if name is not None else f"the key `{key}` is missing"
+        raise ValueError(f"{where}: {what}{hint}; known: {', '.join(known)}")
+    try:
+        return known[name].model_validate(value)
+    except ValidationError as error:
+        raise ValueError("; ".join(_lines(error, known[name], where))) from error
+
+
+def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
+    """Read a YAML file, with dotted overrides (``train.epochs=10``).
+
+    Raises OneglanceError that names the file and every wrong key, with the nearest right one.
+    """
+    return parse_config(read_yaml(path), str(path), overrides)
+
+
+def parse_config(data: Any, name: str = "configuration", overrides: Sequence[str] = ()) -> Config:
+    """A configuration from a mapping; ``name`` stands in messages."""
+    if not isinstance(data, dict):
+        raise OneglanceError(f"{name}: must be a mapping with `tasks` and `sources`")
+    for override in overrides:
+        _override(data, override)
+    try:
+        return Config.model_validate(data)
+    except ValidationError as error:
+        raise OneglanceError("\n".join(f"{name}: {line}" for line in _lines(error, Config))) from error
+
+
+def read_yaml(path: Path) -> Any:
+    """A YAML file's content; refuses what is missing, too large or full of aliases (OneglanceError)."""
+    if not path.is_file():
+        raise OneglanceError(f"{path}: no such file; `oneglance init FOLDER` writes one for a folder of data")
+    if path.stat().st_size > MAX_YAML_BYTES:
+        raise OneglanceError(f"{path}: larger than {MAX_YAML_BYTES} bytes: not a configuration")
+    try:
+        text = path.read_text(encoding="utf-8")
+        if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text, yaml.SafeLoader)):
+            raise OneglanceError(f"{path}: YAML aliases (`*name`) are not allowed; write the value out")
+        return yaml.safe_load(text)
+    except UnicodeDecodeError as error:
+        raise OneglanceError(f"{path}: not UTF-8 text ({error.reason})") from error
+    except yaml.YAMLError as error:
+        raise OneglanceError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
+
+
+def write_yaml(path: Path, config: Config) -> None:
+    """Write a configuration out in full, defaults included."""
+    data = config.model_dump(mode="json")
+    path.write_text(yaml.safe_dump(data, sort_keys=False, allow_unicode=True), encoding="utf-8")
+
+
+def _override(data: dict[str, Any], override: str) -> None:
+    key, separator, text = override.partition("=")
+    if not separator:
+        raise OneglanceError(f"override {override!r}: write it as key=value, such as train.epochs=10")
+    *parents, last = key.strip().split(".")
+    at: Any = data
+    for parent in parents:
+        at = at[int(parent)] if isinstance(at, list) and parent.isdigit() else at.setdefault(parent, {})
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise OneglanceError(f"override {override!r}: the value is not valid YAML") from error
+    if isinstance(at, list):
+        at[int(last)] = value
+    else:
+        at[last] = value
+
+
+def _lines(error: ValidationError, model: type[BaseModel], prefix: str = "") -> list[str]:
+    lines = []
+    for one in error.errors():
+        location = [str(part) for part in one["loc"]]
+        where = ".".join([prefix, *location] if prefix else location)
+        if one["type"] == "extra_forbidden":
+            lines.append(f"{where}: unknown key{nearest(location[-1], _keys(model, location[:-1]))}")
+        elif one["type"] == "missing":
+            lines.append(f"{where}: this key is missing")
+        else:
+            message = one["msg"].removeprefix("Value error, ")
+            given = "" if one["type"] == "value_error" else f" (not {_short(one['input'])})"
+            lines.append(f"{where}: {message}{given}" if where else f"{message}{given}")
+    return lines
+
+
+def _keys(model: type[BaseModel], location: list[str]) -> list[str]:
+    for part in location:
+        field = model.model_fields.get(part)
+        if field is None or not (isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)):
+            return []
+        model = field.annotation
+    return list(model.model_fields)
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."

@@ -1,0 +1,1 @@
+"""From files to batches: geometry, colour, augmentation, mixing."""

@@ -1,0 +1,116 @@
+"""Which images make up a batch: all sources in every batch, in shares that the user chooses, drawn without replacement."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class MixingSettings(BaseModel):
+    """How often each source is looked at."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    rule: Literal["proportional", "equal", "temperature"] = Field(
+        "proportional",
+        description="`proportional`: every image once an epoch; `equal`: every source as often; `temperature`: shares go "
+        "with the number of images to the power 1 / temperature.",
+    )
+    temperature: float = Field(2.0, ge=1, description="1: proportional; large: equal. Only for `temperature`.")
+    weights: dict[str, float] = Field(
+        default_factory=dict, description="A factor on the share of a source, by the source's name (default 1)."
+    )
+
+    def shares(self, counts: Mapping[str, int]) -> dict[str, float]:
+        """The share of each source in a batch, summing to 1, from its number of images (all > 0)."""
+        power = {"proportional": 1.0, "equal": 0.0, "temperature": 1 / self.temperature}[self.rule]
+        raw = {name: count**power * self.weights.get(name, 1.0) for name, count in counts.items()}
+        total = sum(raw.values())
+        return {name: value / total for name, value in raw.items()}
+
+
+@dataclass(frozen=True)
+class Draw:
+    """One image to be looked at: its row in the manifest, and the number of the draw since training began, which seeds
+    its augmentation."""
+
+    row: int
+    number: int
+
+
+class MixedBatches:
+    """Batches of draws: a sampler for the loader. The same seed gives the same batches, from whatever step it starts.
+
+    Each source is gone through in permutation after permutation; the draws of an epoch are spread so evenly that every
+    batch holds each source in nearly its share. Memory: one int64 a row.
+
+    Args:
+        sources: row numbers, int64, by source.
+        length: draws an epoch; default: the number of rows.
+        rank, world: this process takes every ``world``-th draw of a batch.
+    """
+
+    def __init__(
+        self,
+        sources: Mapping[str, np.ndarray],
+        batch: int,
+        settings: MixingSettings,
+        *,
+        seed: int,
+        length: int | None = None,
+        rank: int = 0,
+        world: int = 1,
+    ) -> None:
+        self.sources = {name: rows for name, rows in sources.items() if len(rows)}
+        if not self.sources:
+            raise ValueError("there is not a single labelled image to draw from")
+        self.batch, self.seed, self.rank, self.world = batch, seed, rank, world
+        counts = {name: len(rows) for name, rows in self.sources.items()}
+        total = length or sum(counts.values())
+        self.batches = max(1, round(total / batch))
+        shares = settings.shares(counts)
+        self._counts = _whole(np.array([shares[name] for name in self.sources]) * self.batches * batch)
+        self.epoch, self.start = 0, 0
+
+    def seek(self, epoch: int, start: int) -> None:
+        """The next iteration gives epoch ``epoch`` from its batch ``start`` on."""
+        self.epoch, self.start = epoch, start
+
+    def __len__(self) -> int:
+        return self.batches - self.start
+
+    def __iter__(self) -> Iterator[list[Draw]]:
+        rows = self._draws(self.epoch).reshape(self.batches, self.batch)
+        first = self.epoch * rows.size
+        for number in range(self.start, self.batches):
+            at = first + number * self.batch
+            yield [Draw(int(rows[number, k]), at + k) for k in range(self.rank, self.batch, self.world)]
+
+    def _draws(self, epoch: int) -> np.ndarray:
+        """The epoch's rows in order, int64 [batches * batch]."""
+        rows, places = [], []
+        for k, ((_, source), count) in enumerate(zip(self.sources.items(), self._counts, strict=True)):
+            rows.append(source[self._cycle(k, len(source), epoch * count, count)])
+            offset = np.random.default_rng([self.seed, 1, epoch, k]).random()
+            places.append((np.arange(count) + offset) / max(count, 1))
+        order = np.argsort(np.concatenate(places), kind="stable")
+        drawn: np.ndarray = np.concatenate(rows)[order]
+        return drawn
+
+    def _cycle(self, source: int, size: int, start: int, count: int) -> np.ndarray:
+        """Entries start .. start+count of an endless row of permutations of ``size`` things."""
+        first, last = start // size, (start + count - 1) // size if count else start // size
+        endless = [np.random.default_rng([self.seed, 2, source, k]).permutation(size) for k in range(first, last + 1)]
+        return np.concatenate(endless)[start - first * size :][:count]
+
+
+def _whole(shares: np.ndarray) -> np.ndarray:
+    """Whole numbers next to the shares, with the same sum (largest remainders)."""
+    whole = np.floor(shares).astype(np.int64)
+    missing = round(float(shares.sum())) - int(whole.sum())
+    whole[np.argsort(whole - shares, kind="stable")[:missing]] += 1
+    return whole

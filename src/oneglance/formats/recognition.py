@@ -1,0 +1,73 @@
+"""What the formats share when they look at a folder: bounded listings, and names that tell."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from itertools import islice
+from pathlib import Path
+
+from oneglance.formats.files import is_image_name
+
+#: No look at a folder reads more directory entries than this.
+LOOK = 5000
+#: Folder names that hold images, and names of splits, as data sets use them.
+SPLITS = {
+    "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test",
+    "testing": "test", "train2017": "train", "val2017": "val", "trainval": "train",
+}  # fmt: skip
+
+
+def entries(folder: Path, limit: int = LOOK) -> list[os.DirEntry[str]]:
+    """At most ``limit`` entries of a folder, sorted by name, hidden ones left out; none where it can't be read."""
+    try:
+        with os.scandir(folder) as found:
+            return sorted((e for e in islice(found, limit) if not e.name.startswith(".")), key=lambda e: e.name)
+    except OSError:
+        return []
+
+
+def folders(folder: Path, depth: int = 2) -> list[Path]:
+    """The folder and those below it, down to ``depth`` levels, at most a few hundred."""
+    found = [folder]
+    level = [folder]
+    for _ in range(depth):
+        level = [Path(e.path) for top in level for e in entries(top) if e.is_dir(follow_symlinks=False)]
+        found += level[:200]
+    return found[:400]
+
+
+def files(folder: Path, suffix: str, depth: int = 2) -> list[Path]:
+    """Files that end on ``suffix`` in the folder and below, at most some hundred."""
+    found = [
+        Path(e.path) for top in folders(folder, depth) for e in entries(top) if e.name.lower().endswith(suffix)
+    ]
+    return [path for path in found if path.is_file()][:500]
+
+
+def json_files(folder: Path) -> list[Path]:
+    """JSON files that may be COCO's: in the folder and two levels below."""
+    return files(folder, ".json")
+
+
+def images_in(folder: Path, limit: int = LOOK) -> list[str]:
+    """Names of image files that stand directly in a folder."""
+    return [e.name for e in entries(folder, limit) if is_image_name(e.name)]
+
+
+def relative_to(path: Path, folder: Path) -> str:
+    """``path`` as a YAML in ``folder`` would give it."""
+    return os.path.relpath(path, folder).replace(os.sep, "/")
+
+
+def flip_pairs(points: Sequence[str]) -> list[list[str]]:
+    """Pairs that change places in a mirror, by their names: left_eye with right_eye, l_hip with r_hip."""
+    known = set(points)
+    pairs = []
+    for name in points:
+        for left, right in (("left", "right"), ("Left", "Right"), ("l_", "r_"), ("L_", "R_")):
+            if left in name and (other := name.replace(left, right, 1)) in known and other != name:
+                if len(left) > 2 or name.startswith(left):
+                    pairs.append([name, other])
+                break
+    return pairs

@@ -1,0 +1,126 @@
+"""All sources of a configuration, read into one manifest."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from oneglance.annotations import Instances, Label, Record, Segments, Tags
+from oneglance.config import Config
+from oneglance.errors import OneglanceError, Problems
+from oneglance.manifest import Manifest, assign_splits, join
+from oneglance.tasks import create_tasks
+
+
+def build_manifest(
+    config: Config,
+    base: Path,
+    problems: Problems,
+    path: Path | None = None,
+    on_record: Callable[[Record], None] = lambda _: None,
+) -> Manifest:
+    """Read every source, join what speaks of the same images, divide what has no split.
+
+    Args:
+        config: the configuration.
+        base: folder that the sources' relative paths start from.
+        problems: takes what was passed over.
+        path: where the manifest is kept (``.arrow``); default: in memory.
+        on_record: told of every record, for progress.
+
+    Raises OneglanceError where a source can't be read at all, or nothing is labelled.
+    """
+    columns = {name: task.column for name, task in create_tasks(config.tasks).items()}
+
+    def records() -> Iterator[Record]:
+        for source in config.sources:
+            found = 0
+            for record in source.read(columns, problems, base):
+                on_record(record)
+                found += 1
+                yield record
+            if not found:
+                raise OneglanceError(
+                    f"source {source.source_name!r} ({source.format}): not a single usable image was found; "
+                    + (f"the first problem: {next(iter(problems))}" if len(problems) else "look at its paths")
+                )
+
+    manifest = join(Manifest.build(records(), columns, path), problems, path)
+    if not any(manifest.labelled(name).any() for name in columns):
+        raise OneglanceError("no image is labelled for any task: check `tasks` of the sources")
+    if manifest.table["split"].null_count:
+        splits = config.splits
+        manifest = assign_splits(manifest, splits.fractions, splits.seed, splits.by_group, path)
+    return manifest
+
+
+def write_problems(problems: Problems, path: Path) -> None:
+    """What was passed over as a CSV: where, what."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file)
+        rows.writerow(("where", "what"))
+        rows.writerows((problem.where, problem.what) for problem in problems)
+        if len(problems) > len(problems.kept):
+            rows.writerow(("", f"... and {len(problems) - len(problems.kept)} more"))
+
+
+#: For a task, source and split: images, images labelled, of these empty; and how often each class occurs.
+Counts = dict[tuple[str, str, str], dict[str, int]]
+
+
+def count_labels(manifest: Manifest) -> Counts:
+    """How many images each source and split has, and what is known of them for each task.
+
+    Keys of the inner mapping: ``images``, ``labelled``, ``empty``, then the names of the classes. ``images - labelled``
+    are unknown; ``empty`` are labelled, and nothing is there.
+    """
+    counts: Counts = {}
+    for record in manifest:
+        for task in manifest.columns:
+            one = counts.setdefault((task, record.source, record.split or ""), {"images": 0, "labelled": 0, "empty": 0})
+            one["images"] += 1
+            annotation = record.annotations.get(task)
+            if annotation is None:
+                continue
+            one["labelled"] += 1
+            names: list[str] = []
+            match annotation:
+                case Label(name):
+                    names = [name]
+                case Tags(found):
+                    names = list(found)
+                    one["empty"] += not found
+                case Instances(items):
+                    names = [item.label for item in items]
+                    one["empty"] += not items
+                case Segments():
+                    names = []
+            for name in names:
+                one[name] = one.get(name, 0) + 1
+    return counts
+
+
+def never_labelled(manifest: Manifest, split: str = "train") -> Mapping[str, list[str]]:
+    """By task, the classes that no image of the split was searched for or is labelled with: nothing can be learnt."""
+    rows = manifest.rows(split=split)
+    missing: dict[str, list[str]] = {}
+    for name, column in manifest.columns.items():
+        if column.type not in ("label", "tags", "instances") or not column.classes:
+            continue
+        seen: set[str] = set()
+        for row in rows[np.asarray(manifest.labelled(name))[rows]]:
+            match manifest.record(int(row)).annotations[name]:
+                case Label(label):
+                    seen.add(label)
+                case Tags(found):
+                    seen.update(found)
+                case Instances(items):
+                    seen.update(item.label for item in items)
+            if len(seen) == len(column.classes):
+                break
+        if set(column.classes) - seen:
+            missing[name] = [c for c in column.classes if c not in seen]
+    return missing

@@ -1,0 +1,1 @@
+"""The trunk that all tasks look through, and the whole network."""

@@ -1,0 +1,90 @@
+"""Classification: which one of the classes is it?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from oneglance.annotations import Annotation, Label
+from oneglance.data.geometry import Frame
+from oneglance.tasks.base import Features, FeatureSpec, Outputs, Targets, Task, TaskSettings
+
+
+class ClassificationSettings(TaskSettings):
+    """`kind: classification`: which one of the classes is it?"""
+
+    kind: Literal["classification"] = "classification"
+    classes: tuple[str, ...] = Field(description="Names of the classes, in the order of the outputs.", min_length=2)
+    smoothing: float = Field(0.1, ge=0, lt=1, description="Label smoothing (Szegedy et al. 2016).")
+    dropout: float = Field(0.2, ge=0, lt=1, description="Dropout before the last layer.")
+
+
+class PooledLinear(nn.Module):
+    """The backbone's last map, averaged over the image, through dropout and one linear layer."""
+
+    def __init__(self, spec: FeatureSpec, outputs: int, dropout: float) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(spec.deep)
+        self.dropout = nn.Dropout(dropout)
+        self.linear = nn.Linear(spec.deep, outputs)
+
+    def forward(self, features: Features) -> Outputs:
+        """``{"logits": float [n, outputs]}``."""
+        pooled = features.deep.mean((2, 3))
+        return {"logits": self.linear(self.dropout(self.norm(pooled)))}
+
+
+class Classification(Task[ClassificationSettings]):
+    """One class an image: softmax and cross-entropy; scored by accuracy, beside it the mean recall over classes."""
+
+    kind = "classification"
+    annotation = Label
+    score = "accuracy"
+
+    def encode(self, annotation: Label, frame: Frame) -> dict[str, np.ndarray]:
+        return {"label": np.array(self.classes.index(annotation.name), np.int64)}
+
+    def head(self, spec: FeatureSpec) -> nn.Module:
+        return PooledLinear(spec, len(self.classes), self.settings.dropout)
+
+    def loss(self, outputs: Outputs, targets: Targets) -> dict[str, Tensor]:
+        smoothing = self.settings.smoothing
+        return {"class": F.cross_entropy(outputs["logits"].float(), targets["label"], label_smoothing=smoothing)}
+
+    def decode(self, outputs: Outputs, frames: Sequence[Frame]) -> list[Annotation]:
+        scores = outputs["logits"].float().softmax(-1).cpu().numpy()
+        best = scores.argmax(-1)
+        return [
+            Label(self.classes[k], score=float(row[k]), classes=self.classes, scores=row)
+            for row, k in zip(scores, best, strict=True)
+        ]
+
+    def metric(self) -> ClassificationMetric:
+        return ClassificationMetric(self.classes)
+
+
+class ClassificationMetric:
+    """Accuracy, mean recall over the classes that occur (balanced accuracy), and the confusion matrix.
+
+    ``confusion`` int64 [C, C]: rows are the truth, columns the prediction.
+    """
+
+    def __init__(self, classes: tuple[str, ...]) -> None:
+        self.classes = classes
+        self.confusion = np.zeros((len(classes), len(classes)), np.int64)
+
+    def update(self, predicted: Label, truth: Label) -> None:
+        self.confusion[self.classes.index(truth.name), self.classes.index(predicted.name)] += 1
+
+    def compute(self) -> dict[str, float]:
+        seen = self.confusion.sum(1)
+        if not seen.sum():
+            return {"accuracy": float("nan"), "mean_recall": float("nan")}
+        right = np.diag(self.confusion)
+        recall = right[seen > 0] / seen[seen > 0]
+        return {"accuracy": float(right.sum() / seen.sum()), "mean_recall": float(recall.mean())}

@@ -1,0 +1,118 @@
+"""Detection as a task: settings, targets, decoding."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torchvision.ops import batched_nms
+
+from oneglance.annotations import Annotation, Instance, Instances
+from oneglance.data.geometry import Frame
+from oneglance.tasks.base import FeatureSpec, Outputs, Targets, Task, TaskSettings, known_mask
+from oneglance.tasks.detection.head import DetectionHead, boxes_xyxy, distances_of
+from oneglance.tasks.detection.loss import detection_loss
+from oneglance.tasks.detection.metric import DetectionMetric
+
+
+class DetectionSettings(TaskSettings):
+    """`kind: detection`: what is where?"""
+
+    kind: Literal["detection"] = "detection"
+    classes: tuple[str, ...] = Field(description="Names of the classes, in the order of the outputs.", min_length=1)
+    width: int = Field(64, ge=8, multiple_of=8, description="Channels of the head's towers.")
+    nms: bool = Field(
+        True,
+        description="Read the dense branch and suppress duplicates; false: read the one-to-one branch, which has none.",
+    )
+    nms_iou: float = Field(0.65, gt=0, le=1, description="Overlap from which the weaker of two boxes is a duplicate.")
+    min_score: float = Field(0.001, ge=0, lt=1, description="Objects below this score are not returned at all.")
+    max_objects: int = Field(300, ge=1, description="At most so many objects an image.")
+
+
+class Detection(Task[DetectionSettings]):
+    """A dense anchor-free detector: task-aligned assignment, CIoU, binned sides, and a branch without duplicates."""
+
+    kind = "detection"
+    annotation = Instances
+    composes = True
+    score = "map"
+
+    def encode(self, annotation: Instances, frame: Frame) -> dict[str, np.ndarray]:
+        return {
+            "boxes": annotation.boxes(),
+            "labels": np.array([self.classes.index(item.label) for item in annotation.items], np.int64),
+            "state": np.array([2 if item.crowd or item.difficult else 1 for item in annotation.items], np.int64),
+            "known": known_mask(annotation.annotated, self.classes),
+        }
+
+    def collate(self, targets: Sequence[dict[str, np.ndarray]]) -> Targets:
+        most = max(len(one["labels"]) for one in targets)
+        boxes = np.zeros((len(targets), most, 4), np.float32)
+        labels, state = (np.zeros((len(targets), most), np.int64) for _ in range(2))
+        for i, one in enumerate(targets):
+            count = len(one["labels"])
+            boxes[i, :count], labels[i, :count], state[i, :count] = one["boxes"], one["labels"], one["state"]
+        arrays = {"boxes": boxes, "labels": labels, "state": state, "known": np.stack([t["known"] for t in targets])}
+        return {key: torch.from_numpy(array) for key, array in arrays.items()}
+
+    def head(self, spec: FeatureSpec) -> nn.Module:
+        return DetectionHead(spec, len(self.classes), self.settings.width)
+
+    def loss(self, outputs: Outputs, targets: Targets) -> dict[str, Tensor]:
+        return detection_loss(outputs, targets)
+
+    def decode(self, outputs: Outputs, frames: Sequence[Frame]) -> list[Annotation]:
+        boxes = boxes_xyxy(distances_of(outputs["sides"]), outputs["anchors"])
+        branch = "classes" if self.settings.nms else "single"
+        found = select(
+            boxes,
+            outputs[branch].float().sigmoid(),
+            min_score=self.settings.min_score,
+            most=self.settings.max_objects,
+            nms_iou=self.settings.nms_iou if self.settings.nms else None,
+        )
+        annotations: list[Annotation] = []
+        for frame, (one_boxes, scores, labels) in zip(frames, found, strict=True):
+            items = tuple(
+                Instance(self.classes[label], box=box, score=float(score))
+                for box, score, label in zip(one_boxes, scores, labels, strict=True)
+            )
+            annotations.append(self.unwarp(Instances(items), frame))
+        return annotations
+
+    def metric(self) -> DetectionMetric:
+        return DetectionMetric(self.classes)
+
+
+def select(
+    boxes: Tensor, scores: Tensor, *, min_score: float, most: int, nms_iou: float | None, before: int = 1000
+) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """The best objects of every image: boxes float32 [k, 4], scores float32 [k], classes int64 [k], best first.
+
+    ``boxes`` float [n, A, 4], ``scores`` float [n, A, C]. A cell may answer with several classes. The whole batch goes
+    through one suppression, with image and class as the category.
+    """
+    n, cells, classes = scores.shape
+    top, flat = scores.flatten(1).topk(min(before if nms_iou else most, cells * classes), dim=1)
+    cell, label = flat // classes, flat % classes
+    chosen = boxes.gather(1, cell[..., None].expand(-1, -1, 4))
+    keep = top > min_score
+    if nms_iou is not None:
+        image = torch.arange(n, device=boxes.device)[:, None].expand_as(label)
+        index = keep.flatten().nonzero()[:, 0]
+        survivors = batched_nms(
+            chosen.flatten(0, 1)[index], top.flatten()[index], (image * classes + label).flatten()[index], nms_iou
+        )
+        keep = torch.zeros_like(keep).flatten().index_fill_(0, index[survivors], True).view_as(keep)
+    found = []
+    for one_boxes, one_scores, one_labels, one_keep in zip(
+        *(t.cpu().numpy() for t in (chosen, top, label, keep)), strict=True
+    ):
+        at = np.flatnonzero(one_keep)[:most]
+        found.append((one_boxes[at], one_scores[at], one_labels[at]))
+    return found

@@ -1,0 +1,204 @@
+"""Keypoints: where are the named points? A heat map a point, read to a fraction of a cell; and whether each is visible."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+import torch
+from pydantic import Field, field_validator, model_validator
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from oneglance.annotations import HIDDEN, UNLABELLED, VISIBLE, Annotation, Points, enclosing_box
+from oneglance.data.geometry import Frame
+from oneglance.manifest import Column
+from oneglance.tasks.base import Features, FeatureSpec, Outputs, Targets, Task, TaskSettings, masked_mean
+from oneglance.tasks.pyramid import PyramidMerge, conv_norm, grid_of
+
+
+class KeypointsSettings(TaskSettings):
+    """`kind: keypoints`: where are the named points?"""
+
+    kind: Literal["keypoints"] = "keypoints"
+    points: tuple[str, ...] = Field(description="Names of the points; or how many there are (then `0`, `1`, ...).")
+    flip: tuple[tuple[str, str], ...] | None = Field(
+        None,
+        description="Pairs of points that change places in a mirror (`[[left_eye, right_eye]]`); `[]`: none does. "
+        "Left out: the images of this task are never mirrored.",
+    )
+    normaliser: Literal["diagonal", "box"] | tuple[str, str] = Field(
+        "diagonal",
+        description="What the error is divided by: the `diagonal` of the box round the true points, `box`: the root of "
+        "its area, or the distance between two points (`[left_eye_outer, right_eye_outer]`).",
+    )
+    skeleton: tuple[tuple[str, str], ...] = Field((), description="Pairs of points to be joined in drawings.")
+    sigma: float = Field(1.0, gt=0, description="Spread of the target's bell, in cells of the heat map (4 pixels).")
+    width: int = Field(64, ge=8, multiple_of=8, description="Channels of the head.")
+
+    @field_validator("points", mode="before")
+    @classmethod
+    def _names(cls, value: object) -> object:
+        return tuple(str(k) for k in range(value)) if isinstance(value, int) else value
+
+    @field_validator("points", "flip", "skeleton", "normaliser", mode="before")
+    @classmethod
+    def _strings(cls, value: object) -> object:
+        if isinstance(value, (list, tuple)):
+            return tuple(tuple(map(str, v)) if isinstance(v, (list, tuple)) else str(v) for v in value)
+        return value
+
+    @model_validator(mode="after")
+    def _known(self) -> KeypointsSettings:
+        normaliser = () if isinstance(self.normaliser, str) else self.normaliser
+        for name in (n for pair in (*(self.flip or ()), *self.skeleton, normaliser) for n in pair):
+            if name not in self.points:
+                raise ValueError(f"{name!r} is not one of the points ({', '.join(self.points[:8])} ...)")
+        if len(set(self.points)) != len(self.points):
+            raise ValueError("two points have the same name")
+        paired = [name for pair in self.flip or () for name in pair]
+        if len(set(paired)) != len(paired):
+            raise ValueError("flip: a point stands in two pairs")
+        return self
+
+
+class HeatmapHead(nn.Module):
+    """Heat maps from the merged pyramid, visibility from the backbone's last map."""
+
+    def __init__(self, spec: FeatureSpec, points: int, width: int) -> None:
+        super().__init__()
+        self.merge = PyramidMerge(spec, width)
+        self.refine = conv_norm(width, width)
+        self.maps = nn.Conv2d(width, points, 1)
+        self.visible = nn.Linear(spec.deep, points)
+
+    def forward(self, features: Features) -> Outputs:
+        """``{"heat": logits float [n, K, H/4, W/4], "visible": logits float [n, K]}``."""
+        return {
+            "heat": self.maps(self.refine(self.merge(features))),
+            "visible": self.visible(features.deep.mean((2, 3))),
+        }
+
+
+class Keypoints(Task[KeypointsSettings]):
+    """A softmax over the heat map's cells against a bell round the point, and an L1 on its mean (DSNT, Nibali 2018)."""
+
+    kind = "keypoints"
+    annotation = Points
+    finest_stride = 4
+    score = "nme"
+    higher_is_better = False
+    _window = 2  # cells to each side of the peak that take part in the reading
+
+    @property
+    def column(self) -> Column:
+        return Column("points", points=self.settings.points)
+
+    @property
+    def flip_pairs(self) -> tuple[tuple[int, int], ...] | None:
+        if self.settings.flip is None:
+            return None
+        index = self.settings.points.index
+        return tuple((index(a), index(b)) for a, b in self.settings.flip)
+
+    def encode(self, annotation: Points, frame: Frame) -> dict[str, np.ndarray]:
+        return {
+            "xy": annotation.xy / np.float32([frame.width, frame.height]),
+            "visibility": annotation.visibility.astype(np.int64),
+        }
+
+    def head(self, spec: FeatureSpec) -> nn.Module:
+        return HeatmapHead(spec, len(self.settings.points), self.settings.width)
+
+    def loss(self, outputs: Outputs, targets: Targets) -> dict[str, Tensor]:
+        heat = outputs["heat"].float()
+        n, k, h, w = heat.shape
+        labelled = targets["visibility"] != UNLABELLED
+        # An unlabelled point's coordinates may be anything, NaN too: they must not reach the arithmetic.
+        xy = torch.where(labelled[..., None], targets["xy"], torch.full_like(targets["xy"], 0.5))
+        xy = xy * torch.tensor([w, h], device=heat.device)
+        logs = heat.flatten(2).log_softmax(-1).view(n, k, h, w)
+        xs, ys = grid_of(h, w, heat.device)
+        bell_x = _bell(xs - xy[..., 0:1], self.settings.sigma)
+        bell_y = _bell(ys - xy[..., 1:2], self.settings.sigma)
+        crossed = -torch.einsum("nkh,nkw,nkhw->nk", bell_y, bell_x, logs)
+        chances = logs.exp()
+        mean_x, mean_y = (chances.sum(2) * xs).sum(-1), (chances.sum(3) * ys).sum(-1)
+        off = (mean_x - xy[..., 0]).abs() + (mean_y - xy[..., 1]).abs()
+        seen = (targets["visibility"] == VISIBLE).float()
+        visible = F.binary_cross_entropy_with_logits(outputs["visible"].float(), seen, reduction="none")
+        return {
+            "heat": masked_mean(crossed, labelled),
+            "offset": masked_mean(off, labelled),
+            "visible": 0.1 * masked_mean(visible, labelled),
+        }
+
+    def decode(self, outputs: Outputs, frames: Sequence[Frame]) -> list[Annotation]:
+        heat = outputs["heat"].float()
+        n, k, h, w = heat.shape
+        xs, ys = grid_of(h, w, heat.device)
+        peak = heat.flatten(2).argmax(-1)
+        near_x = (xs - (peak % w)[..., None] - 0.5).abs() <= self._window
+        near_y = (ys - (peak // w)[..., None] - 0.5).abs() <= self._window
+        chances = heat.flatten(2).softmax(-1).view(n, k, h, w) * (near_y[..., None] & near_x[..., None, :])
+        mass = chances.sum((2, 3))
+        x = (chances.sum(2) * xs).sum(-1) / mass
+        y = (chances.sum(3) * ys).sum(-1) / mass
+        xy = torch.stack([x / w, y / h], -1).cpu().numpy()
+        scores = mass.clamp(max=1).cpu().numpy()
+        seen = np.where(outputs["visible"].float().cpu().numpy() > 0, VISIBLE, HIDDEN).astype(np.int8)
+        return [
+            self.unwarp(Points(xy[i] * np.float32([frame.width, frame.height]), seen[i], scores[i]), frame)
+            for i, frame in enumerate(frames)
+        ]
+
+    def metric(self) -> KeypointsMetric:
+        return KeypointsMetric(self.settings)
+
+
+def _bell(offsets: Tensor, sigma: float) -> Tensor:
+    """A normal density over the last axis, made to sum to one."""
+    return (-(offsets**2) / (2 * sigma**2)).softmax(-1)
+
+
+class KeypointsMetric:
+    """NME: mean over images of the mean distance over labelled points / the normaliser, in original pixels.
+
+    ``pck``: the share of labelled points nearer than a tenth of the normaliser. An image whose normaliser is zero or
+    whose normalising points are not labelled is left out of both, and counted in ``unnormalised``.
+    """
+
+    def __init__(self, settings: KeypointsSettings) -> None:
+        self.settings = settings
+        self.errors: list[float] = []
+        self._near = self._points = self._left_out = 0
+
+    def update(self, predicted: Points, truth: Points) -> None:
+        labelled = truth.visibility != UNLABELLED
+        if not labelled.any():
+            return
+        size = normaliser_of(truth, self.settings)
+        if not size > 0:
+            self._left_out += 1
+            return
+        distances = np.linalg.norm(predicted.xy[labelled] - truth.xy[labelled], axis=-1) / size
+        self.errors.append(float(distances.mean()))
+        self._near += int((distances < 0.1).sum())
+        self._points += int(labelled.sum())
+
+    def compute(self) -> dict[str, float]:
+        if not self.errors:
+            return {"nme": float("nan"), "pck": float("nan")}
+        scores = {"nme": float(np.mean(self.errors)), "pck": self._near / self._points}
+        return scores | ({"unnormalised": float(self._left_out)} if self._left_out else {})
+
+
+def normaliser_of(truth: Points, settings: KeypointsSettings) -> float:
+    """The length, in pixels, that an image's errors are divided by; NaN where it can't be measured."""
+    labelled = truth.visibility != UNLABELLED
+    if isinstance(settings.normaliser, tuple):
+        a, b = (settings.points.index(name) for name in settings.normaliser)
+        return float(np.linalg.norm(truth.xy[a] - truth.xy[b])) if labelled[a] and labelled[b] else float("nan")
+    x1, y1, x2, y2 = enclosing_box([truth.xy[labelled]])
+    return float(np.hypot(x2 - x1, y2 - y1) if settings.normaliser == "diagonal" else np.sqrt((x2 - x1) * (y2 - y1)))

@@ -1,0 +1,118 @@
+"""Regression: how much? One or several numbers an image, each known or not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from oneglance.annotations import Annotation, Numbers
+from oneglance.data.geometry import Frame
+from oneglance.manifest import Column, Manifest
+from oneglance.tasks.base import Features, FeatureSpec, Outputs, Targets, Task, TaskSettings, masked_mean
+from oneglance.tasks.classification import PooledLinear
+
+
+class RegressionSettings(TaskSettings):
+    """`kind: regression`: how much?"""
+
+    kind: Literal["regression"] = "regression"
+    targets: tuple[str, ...] = Field(description="Names of the numbers, in the order of the outputs.", min_length=1)
+    mirrors: bool = Field(True, description="Whether the numbers stay true when the image is mirrored.")
+
+
+class ScaledLinear(PooledLinear):
+    """A pooled linear layer whose outputs are in units of the training labels' spread; ``mean``, ``std`` float [K]."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, spec: FeatureSpec, outputs: int) -> None:
+        super().__init__(spec, outputs, dropout=0.0)
+        self.register_buffer("mean", torch.zeros(outputs))
+        self.register_buffer("std", torch.ones(outputs))
+
+    def forward(self, features: Features) -> Outputs:
+        """``{"values": float [n, K]`` in the user's unit, ``"std": float [n, K]}``."""
+        scaled = super().forward(features)["logits"].float()
+        return {"values": scaled * self.std + self.mean, "std": self.std.expand_as(scaled)}
+
+
+class Regression(Task[RegressionSettings]):
+    """Smooth L1 on numbers in units of their spread; scored by the mean absolute error, relative to that spread."""
+
+    kind = "regression"
+    annotation = Numbers
+    score = "relative_mae"
+    higher_is_better = False
+
+    @property
+    def column(self) -> Column:
+        return Column("numbers", targets=self.settings.targets)
+
+    @property
+    def flip_pairs(self) -> tuple[tuple[int, int], ...] | None:
+        return () if self.settings.mirrors else None
+
+    def learn_statistics(self, manifest: Manifest, rows: np.ndarray, head: nn.Module) -> None:
+        if not len(rows):
+            return
+        values = np.array([manifest.record(int(row)).annotations[self.name].values for row in rows], np.float64)  # type: ignore[union-attr]
+        known = np.isfinite(values)
+        for k in range(values.shape[1]):
+            column = values[known[:, k], k]
+            if len(column):
+                head.mean[k], head.std[k] = float(column.mean()), float(column.std()) or 1.0  # type: ignore[index]
+
+    def encode(self, annotation: Numbers, frame: Frame) -> dict[str, np.ndarray]:
+        return {"values": annotation.values}
+
+    def head(self, spec: FeatureSpec) -> nn.Module:
+        return ScaledLinear(spec, len(self.settings.targets))
+
+    def loss(self, outputs: Outputs, targets: Targets) -> dict[str, Tensor]:
+        known = torch.isfinite(targets["values"])
+        truth = torch.where(known, targets["values"], torch.zeros_like(targets["values"]))
+        error = (outputs["values"] - truth) / outputs["std"]
+        each = F.smooth_l1_loss(error, torch.zeros_like(error), reduction="none")
+        return {"values": masked_mean(each, known)}
+
+    def decode(self, outputs: Outputs, frames: Sequence[Frame]) -> list[Annotation]:
+        return [Numbers(row) for row in outputs["values"].float().cpu().numpy()]
+
+    def metric(self) -> RegressionMetric:
+        return RegressionMetric(self.settings.targets)
+
+
+class RegressionMetric:
+    """Mean absolute error of each number, R squared, and the mean over numbers of MAE / spread of the truth."""
+
+    def __init__(self, targets: tuple[str, ...]) -> None:
+        self.targets = targets
+        self._predicted: list[np.ndarray] = []
+        self._truth: list[np.ndarray] = []
+
+    def update(self, predicted: Numbers, truth: Numbers) -> None:
+        self._predicted.append(predicted.values)
+        self._truth.append(truth.values)
+
+    def compute(self) -> dict[str, float]:
+        scores: dict[str, float] = {}
+        relative = []
+        predicted = np.array(self._predicted, np.float64).reshape(-1, len(self.targets))
+        truth = np.array(self._truth, np.float64).reshape(-1, len(self.targets))
+        for k, name in enumerate(self.targets):
+            known = np.isfinite(truth[:, k])
+            error = predicted[known, k] - truth[known, k]
+            spread = float(truth[known, k].std()) if known.any() else float("nan")
+            mae = float(np.abs(error).mean()) if known.any() else float("nan")
+            scores[f"mae/{name}"] = mae
+            if spread > 0:
+                scores[f"r2/{name}"] = 1 - float((error**2).mean()) / spread**2
+                relative.append(mae / spread)
+        return {"relative_mae": float(np.mean(relative)) if relative else float("nan"), **scores}

@@ -1,0 +1,132 @@
+"""Segmentation: which class is each pixel?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from oneglance.annotations import Annotation, Segments
+from oneglance.data.geometry import Frame
+from oneglance.tasks.base import Features, FeatureSpec, Outputs, Targets, Task, TaskSettings
+from oneglance.tasks.pyramid import PyramidMerge, conv_norm, grid_of
+
+VOID = 255
+
+
+class SegmentationSettings(TaskSettings):
+    """`kind: segmentation`: which class is each pixel?"""
+
+    kind: Literal["segmentation"] = "segmentation"
+    classes: tuple[str, ...] = Field(description="Names of the classes.", min_length=2, max_length=254)
+    dice: float = Field(0.5, ge=0, description="Weight of the Dice term (Milletari et al. 2016) beside cross-entropy.")
+    width: int = Field(96, ge=8, multiple_of=8, description="Channels of the head.")
+
+
+class SegmentationHead(nn.Module):
+    """Class logits at the pyramid's finest stride."""
+
+    def __init__(self, spec: FeatureSpec, classes: int, width: int) -> None:
+        super().__init__()
+        self.merge = PyramidMerge(spec, width)
+        self.refine = conv_norm(width, width)
+        self.dropout = nn.Dropout2d(0.1)
+        self.classify = nn.Conv2d(width, classes, 1)
+
+    def forward(self, features: Features) -> Outputs:
+        """``{"logits": float [n, C, H/4, W/4]}``."""
+        return {"logits": self.classify(self.dropout(self.refine(self.merge(features))))}
+
+
+class Segmentation(Task[SegmentationSettings]):
+    """Cross-entropy and Dice over the pixels that are not void; scored by mIoU of one confusion matrix."""
+
+    kind = "segmentation"
+    annotation = Segments
+    composes = True
+    finest_stride = 4
+    score = "miou"
+
+    def encode(self, annotation: Segments, frame: Frame) -> dict[str, np.ndarray]:
+        if annotation.indices is None:
+            raise ValueError("a segmentation mask must be decoded before it is encoded")
+        return {"indices": annotation.indices}
+
+    def head(self, spec: FeatureSpec) -> nn.Module:
+        return SegmentationHead(spec, len(self.classes), self.settings.width)
+
+    def loss(self, outputs: Outputs, targets: Targets) -> dict[str, Tensor]:
+        indices = targets["indices"].long()
+        logits = F.interpolate(outputs["logits"].float(), indices.shape[-2:], mode="bilinear", align_corners=False)
+        each = F.cross_entropy(logits, indices, ignore_index=VOID, reduction="sum")
+        terms = {"pixel": each / (indices != VOID).sum().clamp(min=1)}
+        if self.settings.dice:
+            terms["dice"] = self.settings.dice * dice_loss(logits, indices)
+        return terms
+
+    def decode(self, outputs: Outputs, frames: Sequence[Frame]) -> list[Annotation]:
+        logits = outputs["logits"].float()
+        return [
+            Segments(indices=sample_classes(logits[i], frame), classes=self.classes) for i, frame in enumerate(frames)
+        ]
+
+    def metric(self) -> SegmentationMetric:
+        return SegmentationMetric(self.classes)
+
+
+def dice_loss(logits: Tensor, indices: Tensor) -> Tensor:
+    """1 - soft Dice, over the classes that occur in the batch; void pixels take no part. logits float [n, C, H, W]."""
+    known = indices != VOID
+    chances = logits.softmax(1) * known[:, None]
+    truth = torch.zeros_like(chances).scatter_(1, torch.where(known, indices, 0)[:, None], 1.0) * known[:, None]
+    both, either = (chances * truth).sum((0, 2, 3)), (chances + truth).sum((0, 2, 3))
+    occurs = truth.sum((0, 2, 3)) > 0
+    each = 1 - (2 * both + 1) / (either + 1)
+    return torch.where(occurs, each, torch.zeros_like(each)).sum() / occurs.sum().clamp(min=1)
+
+
+def sample_classes(logits: Tensor, frame: Frame) -> np.ndarray:
+    """The best class at every original pixel: logits float [C, h, w] sampled bilinearly through the frame's matrix."""
+    xs, ys = grid_of(frame.source_height, frame.source_width, logits.device)
+    m = frame.matrix
+    x = (m[0, 0] * xs[None] + m[0, 1] * ys[:, None] + m[0, 2]) * (2 / frame.width) - 1
+    y = (m[1, 0] * xs[None] + m[1, 1] * ys[:, None] + m[1, 2]) * (2 / frame.height) - 1
+    grid = torch.stack([x, y], -1)[None]
+    sampled = F.grid_sample(logits[None], grid, mode="bilinear", padding_mode="border", align_corners=False)
+    best: np.ndarray = sampled[0].argmax(0).to(torch.uint8).cpu().numpy()
+    return best
+
+
+class SegmentationMetric:
+    """mIoU from one confusion matrix over all images, void pixels dropped; the mean is over the classes that occur.
+
+    ``confusion`` int64 [C, C]: rows are the truth, columns the prediction.
+    """
+
+    def __init__(self, classes: tuple[str, ...]) -> None:
+        self.classes = classes
+        self.confusion = np.zeros((len(classes), len(classes)), np.int64)
+
+    def update(self, predicted: Segments, truth: Segments) -> None:
+        if predicted.indices is None or truth.indices is None:
+            raise ValueError("masks must be decoded before they are compared")
+        count = len(self.classes)
+        known = truth.indices != VOID
+        pairs = truth.indices[known].astype(np.int64) * count + predicted.indices[known]
+        self.confusion += np.bincount(pairs, minlength=count * count).reshape(count, count)
+
+    def compute(self) -> dict[str, float]:
+        total = self.confusion.sum()
+        if not total:
+            return {"miou": float("nan"), "pixel_accuracy": float("nan")}
+        right = np.diag(self.confusion)
+        union = self.confusion.sum(0) + self.confusion.sum(1) - right
+        iou = right[union > 0] / union[union > 0]
+        scores = {"miou": float(iou.mean()), "pixel_accuracy": float(right.sum() / total)}
+        names = np.array(self.classes)[union > 0]
+        return scores | {f"iou/{name}": float(value) for name, value in zip(names, iou, strict=True)}

@@ -1,0 +1,120 @@
+"""Train from Python or from the command line: a folder with everything that came of it."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from oneglance.config import Config, load_config, parse_config, read_yaml, write_yaml
+from oneglance.errors import OneglanceError, Problems
+from oneglance.evaluation.evaluate import Scores
+from oneglance.ingest import build_manifest, write_problems
+from oneglance.manifest import Manifest
+from oneglance.training.fit import LAST, STATE, Training
+
+MANIFEST, CONFIG, FACTS, PROBLEMS = "manifest.arrow", "config.yaml", "run.json", "problems.csv"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished training: its folder, and the last scores on the split `val` (empty where there is none)."""
+
+    folder: Path
+    scores: Scores
+
+
+def train(
+    config: str | Path | Config | dict[str, Any],
+    overrides: Sequence[str] = (),
+    out: str | Path | None = None,
+    base: str | Path | None = None,
+    quiet: bool = False,
+) -> Run:
+    """Read all sources, train one network for all tasks, keep everything in a new folder.
+
+    Args:
+        config: a YAML file, a configuration, or a mapping like the YAML's.
+        overrides: dotted keys, such as ``train.epochs=10``.
+        out: the run's folder; default: ``runs/<name of the YAML>-<n>``.
+        base: where relative paths start; default: the YAML's folder, or the working directory.
+        quiet: no progress.
+
+    Raises OneglanceError where something is wrong with the input, or ``out`` holds a run already.
+    """
+    name = "run"
+    if isinstance(config, (str, Path)):
+        path = Path(config)
+        settings, name = load_config(path, overrides), path.stem
+        origin = Path(base) if base is not None else path.parent
+    else:
+        data = config.model_dump(mode="json") if isinstance(config, Config) else config
+        settings = parse_config(json.loads(json.dumps(data, default=str)), overrides=overrides)
+        origin = Path(base) if base is not None else Path()
+    folder = Path(out) if out is not None else _next_folder(Path("runs"), name)
+    if folder.exists() and any(folder.iterdir()):
+        hint = "; `--resume` goes on with it" if (folder / STATE).is_file() else ""
+        raise OneglanceError(f"{folder}: not empty, and nothing is ever overwritten: choose another --out{hint}")
+    settings = _absolute(settings, origin.resolve())
+    folder.mkdir(parents=True, exist_ok=True)
+    problems = Problems()
+    manifest = build_manifest(settings, origin.resolve(), problems, folder / MANIFEST)
+    write_yaml(folder / CONFIG, settings)
+    facts = {
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "base": str(origin.resolve()),
+        "fingerprint": manifest.fingerprint(),
+        "python": platform.python_version(),
+        "versions": {name: version(name) for name in ("oneglance", "torch", "torchvision", "timm", "lightning")},
+    }
+    (folder / FACTS).write_text(json.dumps(facts, indent=2), encoding="utf-8")
+    return _finish(settings, manifest, folder, problems, resume_it=False, quiet=quiet)
+
+
+def resume(folder: str | Path, quiet: bool = False) -> Run:
+    """Go on with a training that was interrupted, as if it had not been.
+
+    Raises OneglanceError where the folder is no run, or the run is finished.
+    """
+    folder = Path(folder)
+    if not (folder / CONFIG).is_file() or not (folder / MANIFEST).is_file():
+        raise OneglanceError(f"{folder}: not a run that can be resumed (no {CONFIG} or {MANIFEST})")
+    if (folder / LAST).is_file():
+        raise OneglanceError(f"{folder}: this training is finished; train into a new folder to train anew")
+    settings = parse_config(read_yaml(folder / CONFIG), str(folder / CONFIG))
+    manifest = Manifest.read(folder / MANIFEST)
+    return _finish(settings, manifest, folder, Problems(), resume_it=(folder / STATE).is_file(), quiet=quiet)
+
+
+def _finish(
+    settings: Config, manifest: Manifest, folder: Path, problems: Problems, *, resume_it: bool, quiet: bool
+) -> Run:
+    training = Training(settings, manifest, folder, problems, quiet=quiet)
+    scores = training.run(resume=resume_it)
+    if len(problems) or not (folder / PROBLEMS).is_file():
+        write_problems(problems, folder / PROBLEMS)
+    return Run(folder, scores)
+
+
+def _next_folder(parent: Path, name: str) -> Path:
+    number = 1
+    while (parent / f"{name}-{number}").exists():
+        number += 1
+    return parent / f"{name}-{number}"
+
+
+def _absolute(config: Config, base: Path) -> Config:
+    """The same configuration with paths that hold wherever the run's folder is read from."""
+    trunk = config.trunk
+    if isinstance(trunk.pretrained, Path):
+        trunk = trunk.model_copy(update={"pretrained": base / trunk.pretrained})
+    sources = tuple(
+        source.model_copy(update={"root": base / source.root if source.root is not None else base})
+        for source in config.sources
+    )
+    return config.model_copy(update={"trunk": trunk, "sources": sources})

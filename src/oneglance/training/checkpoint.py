@@ -1,0 +1,61 @@
+"""Weights and the state of a training, as safetensors: nothing here is ever a pickle."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from oneglance.errors import OneglanceError
+
+
+def save(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
+    """Write tensors and JSON facts as one file, whole or not at all, whenever the process may be killed."""
+    partial = path.with_name(path.name + ".partial")
+    unshared = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    save_file(unshared, partial, metadata={"oneglance": json.dumps(facts)})
+    partial.replace(path)
+
+
+def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read what :func:`save` wrote. Raises OneglanceError where the file is missing or is something else."""
+    if not path.is_file():
+        raise OneglanceError(f"{path}: no such file")
+    try:
+        with safe_open(path, framework="pt") as file:
+            facts = json.loads((file.metadata() or {})["oneglance"])
+            return {name: file.get_tensor(name) for name in file.keys()}, facts  # noqa: SIM118 (not a dict)
+    except (SafetensorError, KeyError, ValueError) as error:
+        raise OneglanceError(f"{path}: not a file that oneglance wrote ({error})") from error
+
+
+def pack(**parts: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Several dictionaries of tensors as one, with the part's name before each key."""
+    return {f"{part}:{name}": tensor for part, tensors in parts.items() for name, tensor in tensors.items()}
+
+
+def unpack(tensors: Mapping[str, Tensor], part: str) -> dict[str, Tensor]:
+    """One of the dictionaries that :func:`pack` put together."""
+    return {name.removeprefix(f"{part}:"): t for name, t in tensors.items() if name.startswith(f"{part}:")}
+
+
+def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """An optimiser's state as named tensors (``3.exp_avg``); the number counts parameters over all groups."""
+    state = optimizer.state_dict()["state"]
+    return {f"{number}.{name}": torch.as_tensor(value) for number, one in state.items() for name, value in one.items()}
+
+
+def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    """The inverse of :func:`optimizer_tensors`, into an optimiser over the same parameters."""
+    described = optimizer.state_dict()
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, tensor in tensors.items():
+        number, name = key.split(".", 1)
+        state.setdefault(int(number), {})[name] = tensor
+    optimizer.load_state_dict({"state": state, "param_groups": described["param_groups"]})

@@ -1,0 +1,290 @@
+"""The training loop: one pass over mixed batches of all sources, resumable at every step."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning.fabric import Fabric
+from torch import Tensor
+
+from oneglance import balance as balancing
+from oneglance.config import Config
+from oneglance.data.dataset import AnnotatedImages, Batch
+from oneglance.data.loader import TrainLoader, default_workers, evaluation_loader
+from oneglance.data.mixing import MixedBatches
+from oneglance.errors import OneglanceError, Problems
+from oneglance.evaluation.evaluate import Scores, evaluate, mean_relative_score
+from oneglance.manifest import Manifest
+from oneglance.network.network import Network
+from oneglance.tasks import create_tasks
+from oneglance.tasks.base import Task
+from oneglance.training import checkpoint
+from oneglance.training.logs import Logs
+from oneglance.training.progress import TrainingProgress
+from oneglance.training.schedule import AveragedWeights, create_optimizer, learning_rate
+from oneglance.training.settings import TrainSettings
+
+logger = logging.getLogger(__name__)
+
+STATE, LAST, BEST = "state.safetensors", "last.safetensors", "best.safetensors"
+
+
+class Training:
+    """One training run in a folder.
+
+    Args:
+        config: the configuration, its paths resolved.
+        manifest: all images with their splits.
+        folder: where weights, state and logs go.
+        problems: images that can't be read are noted here, each once.
+    """
+
+    def __init__(
+        self, config: Config, manifest: Manifest, folder: Path, problems: Problems, *, quiet: bool = False
+    ) -> None:
+        self.config, self.manifest, self.folder, self.problems = config, manifest, folder, problems
+        self.settings: TrainSettings = config.train
+        self.quiet = quiet
+        self._reported: set[str] = set()
+        self.fabric = Fabric(
+            accelerator=self.settings.device, devices=self.settings.devices, precision=_precision(self.settings)
+        )
+        if self.settings.devices > 1:
+            self.fabric.launch()
+        torch.manual_seed(self.settings.seed)
+        self.tasks = create_tasks(config.tasks)
+        self.network = Network(self.tasks, config.trunk)
+        self.loader = self._loader()
+        self.total = self.loader.steps * self.settings.epochs
+        for name, task in self.tasks.items():
+            rows = self.manifest.rows(split="train")
+            task.learn_statistics(manifest, rows[manifest.labelled(name)[rows]], self.network.heads[name])
+        self.optimizer = create_optimizer(self.network, self.settings)
+        self.average = AveragedWeights(self.network, self.settings.ema, self.total)
+        self.balance = balancing.create(config.balance, {n: t.settings.weight for n, t in self.tasks.items()})
+        self._history: list[dict[str, float]] = []
+        self._best_at = -1
+        self._stale = 0
+
+    def run(self, resume: bool = False) -> Scores:
+        """Train to the end; returns the last scores on ``val`` (empty where there is no such split).
+
+        With ``resume``, go on from the folder's state: the result is bit for bit that of an undisturbed run (on CPU).
+        """
+        start = self._restore() if resume else 0
+        model, optimizer = self.fabric.setup(self.network, self.optimizer)
+        device = self.fabric.device
+        self.average.state = {name: value.to(device) for name, value in self.average.state.items()}
+        logs = Logs(self.folder, start if resume else None)
+        steps = self.loader.steps
+        scores: Scores = {}
+        began, seen = time.monotonic(), 0
+        with TrainingProgress(self.total, self.settings.epochs, start, self.quiet) as progress:
+            for epoch in range(start // steps, self.settings.epochs):
+                self.network.train()
+                pending: tuple[Tensor, Batch, Mapping[str, Mapping[str, Tensor]]] | None = None
+                sums: dict[str, list[Tensor]] = {}
+                for number, batch in enumerate(self.loader.epoch(epoch, start % steps), start % steps):
+                    step = epoch * steps + number
+                    self._report(batch)
+                    if batch.rows:
+                        moved = batch.to(device)
+                        terms = self._step(model, optimizer, moved, step)
+                        # The look at the previous step's loss does not make the device wait for this one's.
+                        self._check(pending, step - 1)
+                        total = torch.stack([t for of_task in terms.values() for t in of_task.values()]).sum()
+                        pending = (total, moved, terms)
+                        for name, of_task in terms.items():
+                            sums.setdefault(name, []).append(torch.stack(list(of_task.values())).sum())
+                        if number % 10 == 0:
+                            logs.write(step, epoch, "loss", _floats(terms))
+                            logs.write(step, epoch, "rate", {"": {"lr": self.optimizer.param_groups[0]["lr"]}})
+                    seen += len(batch.images)
+                    rate = seen / (time.monotonic() - began)
+                    progress.step(epoch, {n: float(v[-1]) for n, v in sums.items()} if progress._live else {}, rate)
+                    if (step + 1) % self.settings.checkpoint_every == 0 and number + 1 < steps:
+                        self._check(pending, step)
+                        self._save_state(step + 1)
+                self._check(pending, epoch * steps + steps - 1)
+                start = (epoch + 1) * steps
+                losses = {name: float(torch.stack(values).mean()) for name, values in sums.items()}
+                left = (time.monotonic() - began) / max(1, seen) * self.settings.batch * (self.total - start)
+                progress.epoch(epoch, losses, seen / (time.monotonic() - began), left)
+                last = epoch + 1 == self.settings.epochs
+                if (epoch + 1) % self.settings.evaluate_every == 0 or last:
+                    scores = self._evaluate(epoch, start, logs, progress)
+                self._save_state(start)
+                if self.settings.patience is not None and self._stale >= self.settings.patience:
+                    progress.say(f"stopped: no better mean score in {self._stale} evaluations")
+                    break
+            self._save_weights(LAST)
+        logs.close()
+        return scores
+
+    def _loader(self) -> TrainLoader:
+        settings = self.settings
+        rows = self.manifest.rows(split="train")
+        active = [name for name, task in self.tasks.items() if not task.settings.freeze]
+        labelled = np.zeros(len(self.manifest), bool)
+        for name in active:
+            labelled |= self.manifest.labelled(name)
+        rows = rows[labelled[rows]]
+        if not len(rows):
+            raise OneglanceError(
+                "no image of the split 'train' is labelled for any task that is trained; "
+                "`oneglance check` counts the labels by task, source and split"
+            )
+        names = np.array(self.manifest.values("source"), object)[rows]
+        sources = {name: rows[names == name] for name in dict.fromkeys(names)}
+        augment = {name: self.config.augment_of(name) for name in sources}
+        images = AnnotatedImages(
+            self.manifest, self.tasks, settings.size, augment=augment, partners=sources, seed=settings.seed
+        )
+        batches = MixedBatches(
+            sources, settings.batch, self.config.mixing, seed=settings.seed,
+            rank=self.fabric.global_rank, world=self.fabric.world_size,
+        )  # fmt: skip
+        return TrainLoader(images, batches, default_workers() if settings.workers is None else settings.workers)
+
+    def _step(self, model: Any, optimizer: Any, batch: Batch, step: int) -> dict[str, dict[str, Tensor]]:
+        """One step on one batch; returns the detached loss terms by task."""
+        factor = learning_rate(step, self.total, self.settings)
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["base_lr"] * factor
+        rows = {name: at for name, at in batch.rows.items() if not self.tasks[name].settings.freeze}
+        outputs = model(batch.images, rows)
+        terms = {name: self.tasks[name].loss(of_task, batch.targets[name]) for name, of_task in outputs.items()}
+        losses = {name: torch.stack(list(of_task.values())).sum() for name, of_task in terms.items()}
+        optimizer.zero_grad(set_to_none=True)
+        self.balance.backward(losses)
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.clip)
+        optimizer.step()
+        self.average.update(self.network, step)
+        return {name: {term: v.detach() for term, v in of_task.items()} for name, of_task in terms.items()}
+
+    def _check(
+        self, pending: tuple[Tensor, Batch, Mapping[str, Mapping[str, Tensor]]] | None, step: int
+    ) -> None:
+        """Stop where a loss was not finite, with the batch saved for whoever wants to look."""
+        if pending is None or math.isfinite(float(pending[0])):
+            return
+        _, batch, terms = pending
+        path = self.folder / f"nonfinite_step_{step}.safetensors"
+        targets = {f"{n}.{k}": v for n, of_task in batch.targets.items() for k, v in of_task.items()}
+        paths = [str(self.manifest.record(row).path) for row in batch.indices]
+        checkpoint.save(
+            path, {"images": batch.images, **checkpoint.pack(targets=targets)}, {"paths": paths, "terms": _floats(terms)}
+        )
+        bad = [f"{n}.{k}" for n, of_task in _floats(terms).items() for k, v in of_task.items() if not math.isfinite(v)]
+        raise OneglanceError(
+            f"the loss is not finite at step {step} ({', '.join(bad)}). The batch was saved as {path}; the last good state "
+            f"is {self.folder / STATE}. Try a lower train.lr, or train.precision: '32'"
+        )
+
+    def _report(self, batch: Batch) -> None:
+        for problem in batch.problems:
+            if problem.where not in self._reported:
+                self._reported.add(problem.where)
+                self.problems.add(problem.where, problem.what)
+                logger.warning("passed over: %s", problem)
+
+    def _evaluate(self, epoch: int, step: int, logs: Logs, progress: TrainingProgress) -> Scores:
+        rows = self.manifest.rows(split="val")
+        if not len(rows) or not self.fabric.is_global_zero:
+            return {}
+        scores = self.score(rows)
+        logs.write(step - 1, epoch, "score", scores)
+        own = {name: scores[name][task.score] for name, task in self.tasks.items()}
+        self._history.append(own)
+        best = best_scores(self._history, self.tasks)
+        relative = [mean_relative_score(one, best, self.tasks) for one in self._history]
+        shown = "  ".join(f"{name} {self.tasks[name].score} {value:.4f}" for name, value in own.items())
+        if self._best_at < 0 or relative[-1] > relative[self._best_at]:
+            self._best_at, self._stale = len(self._history) - 1, 0
+            self._save_weights(BEST)
+            shown += "  (best)"
+        else:
+            self._stale += 1
+        progress.say(f"  val: {shown}")
+        return scores
+
+    def score(self, rows: np.ndarray) -> Scores:
+        """Scores of the averaged weights on these rows of the manifest."""
+        size = self.settings.eval_size or self.settings.size
+        images = AnnotatedImages(self.manifest, self.tasks, size)
+        workers = default_workers() if self.settings.workers is None else self.settings.workers
+        loader = evaluation_loader(images, rows, self.settings.batch, workers, self.tasks)
+        own = {name: value.clone() for name, value in self.network.state_dict().items()}
+        self.network.load_state_dict(self.average.state)
+        try:
+            scores, _ = evaluate(
+                self.network, self.tasks, loader, self.fabric.device, problems=Problems(),
+                bf16=_precision(self.settings) == "bf16-mixed",
+            )  # fmt: skip
+        finally:
+            self.network.load_state_dict(own)
+        return scores
+
+    def _save_weights(self, name: str) -> None:
+        if self.fabric.is_global_zero:
+            checkpoint.save(self.folder / name, self.average.state, {"kind": "weights"})
+
+    def _save_state(self, step: int) -> None:
+        if not self.fabric.is_global_zero:
+            return
+        tensors = checkpoint.pack(
+            network=self.network.state_dict(),
+            average=self.average.state,
+            optimizer=checkpoint.optimizer_tensors(self.optimizer),
+            random={"torch": torch.get_rng_state()},
+        )
+        facts = {
+            "kind": "state", "step": step, "total": self.total, "history": self._history, "best_at": self._best_at,
+            "stale": self._stale, "fingerprint": self.manifest.fingerprint(),
+        }  # fmt: skip
+        checkpoint.save(self.folder / STATE, tensors, facts)
+
+    def _restore(self) -> int:
+        """Take up the folder's state; returns the step to go on with."""
+        path = self.folder / STATE
+        tensors, facts = checkpoint.load(path)
+        if facts["fingerprint"] != self.manifest.fingerprint() or facts["total"] != self.total:
+            raise OneglanceError(
+                f"{path}: the run was begun with other data or another number of steps, so it can't be resumed; "
+                "train into a new folder"
+            )
+        self.network.load_state_dict(checkpoint.unpack(tensors, "network"))
+        self.average.state = checkpoint.unpack(tensors, "average")
+        checkpoint.restore_optimizer(self.optimizer, checkpoint.unpack(tensors, "optimizer"))
+        torch.set_rng_state(checkpoint.unpack(tensors, "random")["torch"])
+        self._history, self._best_at, self._stale = facts["history"], facts["best_at"], facts["stale"]
+        return int(facts["step"])
+
+
+def best_scores(history: list[dict[str, float]], tasks: Mapping[str, Task[Any]]) -> dict[str, float]:
+    """Each task's best score so far; NaN where it was never scored."""
+    best: dict[str, float] = {}
+    for name, task in tasks.items():
+        values = [one[name] for one in history if math.isfinite(one[name])]
+        best[name] = (max if task.higher_is_better else min)(values) if values else math.nan
+    return best
+
+
+def _floats(terms: Mapping[str, Mapping[str, Tensor]]) -> dict[str, dict[str, float]]:
+    return {name: {term: float(v) for term, v in of_task.items()} for name, of_task in terms.items()}
+
+
+def _precision(settings: TrainSettings) -> Any:
+    if settings.precision != "auto":
+        return {"32": "32-true", "bf16": "bf16-mixed"}[settings.precision]
+    if settings.device in ("auto", "cuda") and torch.cuda.is_available():
+        return "bf16-mixed" if torch.cuda.is_bf16_supported() else "32-true"
+    quick = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return "bf16-mixed" if quick else "32-true"

@@ -1,0 +1,60 @@
+"""Learning rates over the steps, averaged weights, and which parameters get which rate."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from oneglance.network.network import Network
+from oneglance.training.settings import TrainSettings
+
+
+def learning_rate(step: int, total: int, settings: TrainSettings) -> float:
+    """The factor on every group's rate at ``step`` of ``total``: a linear rise, then half a cosine."""
+    rise = max(1, round(settings.warmup * total))
+    if step < rise:
+        return (step + 1) / rise
+    done = (step - rise) / max(1, total - rise)
+    return settings.final_lr + (1 - settings.final_lr) * (1 + math.cos(math.pi * done)) / 2
+
+
+def create_optimizer(network: Network, settings: TrainSettings) -> torch.optim.AdamW:
+    """AdamW; the backbone has a rate of its own, norms and biases no decay, frozen parameters no place."""
+    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    for name, parameter in network.named_parameters():
+        if parameter.requires_grad:
+            groups.setdefault((name.startswith("backbone."), parameter.ndim > 1), []).append(parameter)
+    described: list[dict[str, Any]] = []
+    for (in_trunk, decays), parameters in groups.items():
+        lr = settings.lr * (settings.trunk_lr if in_trunk else 1.0)
+        decay = settings.weight_decay if decays else 0.0
+        described.append({"params": parameters, "lr": lr, "base_lr": lr, "weight_decay": decay})
+    return torch.optim.AdamW(described, betas=(0.9, 0.99))
+
+
+class AveragedWeights:
+    """An exponential moving average of all weights and buffers: what is evaluated and saved.
+
+    The window is ``share`` of the whole training; early on it is shorter, so that the random start is soon forgotten.
+    """
+
+    def __init__(self, network: nn.Module, share: float, total: int) -> None:
+        self.decay = math.exp(-1 / max(1.0, share * total)) if share else 0.0
+        self.state = {name: value.detach().clone() for name, value in network.state_dict().items()}
+
+    @torch.no_grad()
+    def update(self, network: nn.Module, step: int) -> None:
+        """Move towards the network's weights after ``step`` steps."""
+        decay = min(self.decay, (1 + step) / (10 + step))
+        mine: list[Tensor] = []
+        theirs: list[Tensor] = []
+        for name, value in network.state_dict().items():
+            if value.dtype.is_floating_point:
+                mine.append(self.state[name])
+                theirs.append(value)
+            else:
+                self.state[name].copy_(value)
+        torch._foreach_lerp_(mine, theirs, 1 - decay)

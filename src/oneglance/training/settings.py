@@ -1,0 +1,44 @@
+"""What the training loop can be told."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+
+class TrainSettings(BaseModel):
+    """The training loop."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    size: tuple[int, int] = Field((320, 320), description="Height and width of the network's input, multiples of 32.")
+    eval_size: tuple[int, int] | None = Field(None, description="Likewise for evaluation; default: `size`.")
+    epochs: int = Field(40, ge=1, description="How often an epoch's worth of images is looked at.")
+    batch: int = Field(16, ge=1, description="Images a step, over all sources and all processes.")
+    lr: float = Field(1e-3, gt=0, description="Highest learning rate (AdamW), of the neck and the heads.")
+    trunk_lr: float = Field(1.0, ge=0, description="Factor on the learning rate of the backbone.")
+    weight_decay: float = Field(0.02, ge=0, description="AdamW's weight decay; none on norms and biases.")
+    warmup: float = Field(0.05, ge=0, lt=1, description="Share of the steps in which the learning rate rises.")
+    final_lr: float = Field(0.01, ge=0, le=1, description="Where the cosine ends, relative to `lr`.")
+    clip: float = Field(10.0, gt=0, description="Largest norm of the gradient.")
+    ema: float = Field(
+        0.02, ge=0, lt=1, description="Window of the averaged weights, as a share of all steps; 0: no averaging."
+    )
+    precision: Literal["auto", "32", "bf16"] = Field(
+        "auto", description="`auto`: bf16 where the processor computes with it, else 32."
+    )
+    seed: int = Field(0, ge=0, description="Seed of everything random.")
+    workers: int | None = Field(None, ge=0, description="Loading processes; default: cores - 1.")
+    evaluate_every: int = Field(5, ge=1, description="Epochs between evaluations on the split `val`.")
+    patience: int | None = Field(None, ge=1, description="Stop after so many evaluations without a better mean score.")
+    checkpoint_every: int = Field(200, ge=1, description="Steps between states to resume from (also each epoch's end).")
+    device: str = Field("auto", description="`auto`, `cpu`, `cuda`, `mps`.")
+    devices: int = Field(1, ge=1, description="Processes on this machine (DDP).")
+
+    @field_validator("size", "eval_size")
+    @classmethod
+    def _multiple(cls, value: tuple[int, int] | None) -> tuple[int, int] | None:
+        if value is not None and any(side < 32 or side % 32 for side in value):
+            raise ValueError(f"height and width must be multiples of 32, not {value[0]} x {value[1]}")
+        return value
