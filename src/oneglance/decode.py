@@ -186,7 +186,8 @@ def _opened(source: str | Path | IO[bytes], name: str | None = None) -> Iterator
                 _check_size(image.size)
                 if image.format != "MPO" and getattr(image, "is_animated", False):
                     # A camera's MPO holds the picture first and a preview (or the other eye's view) after it.
-                    n = getattr(image, "n_frames", 2)
+                    with _quiet():  # counting reads on in the file
+                        n = getattr(image, "n_frames", 2)
                     raise _Unusable(
                         f"TIFF of {n} pages; export one page"
                         if image.format == "TIFF"

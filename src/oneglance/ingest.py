@@ -44,7 +44,7 @@ def build_manifest(
                 yield record
             if not found:
                 raise OneglanceError(
-                    f"source {source.source_name!r} ({source.format}): not a single usable image was found; "
+                    f"source {source.source_name(base)!r} ({source.format}): not a single usable image was found; "
                     + (f"the first problem: {next(iter(problems))}" if len(problems) else "look at its paths")
                 )
 

@@ -15,8 +15,9 @@ from torch.utils.data import Dataset
 from oneglance.annotations import Annotation, Instances, Record, Segments
 from oneglance.data.augment import AugmentSettings, draw_matrix, mosaic_frames
 from oneglance.data.colour import jitter
-from oneglance.data.geometry import Frame, letterbox, warp, warp_image
+from oneglance.data.geometry import Frame, letterbox, warp_image
 from oneglance.data.mixing import Draw
+from oneglance.data.warp import warp
 from oneglance.decode import ImageError, decode, decode_mask
 from oneglance.errors import Problem
 from oneglance.manifest import Manifest

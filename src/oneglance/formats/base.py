@@ -32,26 +32,32 @@ class SourceSettings(BaseModel):
 
     format: str = Field(description="The format's name.")
     name: str | None = Field(
-        None, description="The source's name in reports. Default: the last folder of `root` or `images`."
+        default=None,
+        description="The source's name in reports. Default: the last folder of `root`, or of `images`.",
     )
-    root: Path | None = Field(None, description="The data set's folder; the other paths are relative to it.")
+    root: Path | None = Field(
+        default=None, description="The data set's folder; the other paths are relative to it."
+    )
     tasks: list[str] | dict[str, Any] = Field(
         description="The tasks that this source's labels are for; as a dict it says which of the source's fields."
     )
-    split: str | None = Field(None, description="The split of all rows (`train`, `val`, `test`).")
+    split: str | None = Field(default=None, description="The split of all rows (`train`, `val`, `test`).")
     group: str | None = Field(
-        None,
+        default=None,
         description="A regular expression with one pair of brackets, searched in the image's path relative to the "
         "image folder; images for which the brackets hold the same text never straddle a split.",
     )
-    rename: dict[str, str] = Field({}, description="The source's class names to the tasks' class names.")
+    rename: dict[str, str] = Field(
+        default={}, description="The source's class names to the tasks' class names."
+    )
     annotated: list[str] | None = Field(
-        None,
+        default=None,
         description="The classes that this source looked for; all others are unknown in its images, never negative. "
         "Default: what the format says (COCO's categories, YOLO's names), otherwise all.",
     )
     links: bool = Field(
-        False, description="Follow symbolic links that lead out of the image folder; otherwise such images are refused."
+        default=False,
+        description="Follow symbolic links that lead out of the image folder; otherwise such images are refused.",
     )
 
     @field_validator("group")
@@ -82,7 +88,8 @@ class SourceSettings(BaseModel):
 
     def source_name(self, base: Path) -> str:
         """The source's name in reports."""
-        return self.name or self.image_folder(base).resolve().name or self.format
+        top = self.folder(base) if self.root is not None else self.image_folder(base)
+        return self.name or top.resolve().name or self.format
 
     def read(self, columns: Columns, problems: Problems, base: Path) -> Iterator[Record]:
         """Yield a record an image, in a fixed order; bad rows are added to ``problems`` and passed over.
@@ -92,7 +99,9 @@ class SourceSettings(BaseModel):
         raise NotImplementedError
 
     @classmethod
-    def write(cls, records: Iterable[Record], columns: Columns, out: Path, options: WriteOptions) -> list[str]:
+    def write(
+        cls, records: Iterable[Record], columns: Columns, out: Path, options: WriteOptions
+    ) -> list[str]:
         """Write a data set into the new folder ``out``; returns sentences that say what could not be held, with counts.
 
         Raises OneglanceError where ``out`` holds something already.
@@ -111,11 +120,15 @@ class WriteOptions(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     images: Literal["copy", "link", "none"] = Field(
-        "link", description="Copy the images, hard-link them (copied where the disk can't), or write labels only."
+        default="link",
+        description="Copy the images, hard-link them (copied where the disk can't), or write labels only.",
     )
-    tasks: list[str] | None = Field(None, description="The tasks to write. Default: all that the format can hold.")
+    tasks: list[str] | None = Field(
+        default=None, description="The tasks to write. Default: all that the format can hold."
+    )
     root: Path | None = Field(
-        None, description="Image names are kept relative to this folder. Default: the bare file name where it is unique."
+        default=None,
+        description="Image names are kept relative to this folder. Default: the bare file name where it is unique.",
     )
 
 

@@ -22,7 +22,15 @@ from oneglance.formats.coco_recognise import recognise
 from oneglance.formats.coco_write import write
 from oneglance.formats.files import read_json, walk_images
 from oneglance.formats.reading import Found, Reading, folder_of
-from oneglance.formats.shapes import Bad, box_of_shape, checked_box, checked_points, checked_polygon, number, numbers
+from oneglance.formats.shapes import (
+    Bad,
+    box_of_shape,
+    checked_box,
+    checked_points,
+    checked_polygon,
+    number,
+    numbers,
+)
 from oneglance.manifest import Columns
 
 _USED = {
@@ -38,13 +46,18 @@ class CocoSettings(SourceSettings):
     fields: ClassVar[tuple[str, ...] | None] = ("objects",)
 
     format: Literal["coco"] = "coco"
-    images: Path | None = Field(None, description="The folder that the JSON's file names are relative to.")
+    images: Path | None = Field(
+        default=None, description="The folder that the JSON's file names are relative to."
+    )
     labels: Path | list[Path] = Field(
         description="The instances or person_keypoints JSON, or a list of them: annotations of one id are put together."
     )
-    captions: Path | list[Path] | None = Field(None, description="A captions JSON, or a list; kept beside the labels.")
+    captions: Path | list[Path] | None = Field(
+        default=None, description="A captions JSON, or a list; kept beside the labels."
+    )
     unlabelled: bool = Field(
-        False, description="Also give a row, with unknown labels, to the folder's images that no JSON lists."
+        default=False,
+        description="Also give a row, with unknown labels, to the folder's images that no JSON lists.",
     )
 
     def read(self, columns: Columns, problems: Problems, base: Path) -> Iterator[Record]:
@@ -54,7 +67,9 @@ class CocoSettings(SourceSettings):
         return _Reader(reading, folder, self).records()
 
     @classmethod
-    def write(cls, records: Iterable[Record], columns: Columns, out: Path, options: WriteOptions) -> list[str]:
+    def write(
+        cls, records: Iterable[Record], columns: Columns, out: Path, options: WriteOptions
+    ) -> list[str]:
         """See :meth:`SourceSettings.write`."""
         return write(records, columns, out, options)
 
@@ -114,14 +129,18 @@ class _Reader:
         for index, entry in enumerate(data["annotations"]):
             where = f"{path} annotations[{index}]"
             if not isinstance(entry, dict):
-                self.reading.problem(where, f"{str(entry)[:40]!r} is not an annotation (an object is expected)")
+                self.reading.problem(
+                    where, f"{str(entry)[:40]!r} is not an annotation (an object is expected)"
+                )
                 continue
             where += f" (id {entry.get('id')})"
             category = categories.get(_key(entry.get("category_id")))
             if _key(entry.get("image_id")) not in listed:
                 self.reading.problem(where, f"image_id {entry.get('image_id')!r} is not in the file's images")
             elif category is None:
-                self.reading.problem(where, f"category_id {entry.get('category_id')!r} is not in the file's categories")
+                self.reading.problem(
+                    where, f"category_id {entry.get('category_id')!r} is not in the file's categories"
+                )
             elif self._is_new(ids, entry, where):
                 self._place(self.images[_key(entry["image_id"])], where, entry, category)
 
@@ -130,10 +149,14 @@ class _Reader:
         for index, entry in enumerate(_list(data, "categories", path)):
             where = f"{path} categories[{index}]"
             if not isinstance(entry, dict) or not isinstance(entry.get("name"), str) or "id" not in entry:
-                self.reading.problem(where, f"{str(entry)[:60]} is not a category: `id` and `name` are expected")
+                self.reading.problem(
+                    where, f"{str(entry)[:60]} is not a category: `id` and `name` are expected"
+                )
                 continue
             if _key(entry["id"]) in categories:
-                self.reading.problem(where, f"category id {entry['id']!r} was already given; the first is kept")
+                self.reading.problem(
+                    where, f"category id {entry['id']!r} was already given; the first is kept"
+                )
                 continue
             names = entry.get("keypoints")
             names = tuple(str(name) for name in names) if isinstance(names, list) else ()
@@ -150,7 +173,9 @@ class _Reader:
         for index, entry in enumerate(data["images"]):
             where = f"{path} images[{index}]"
             if not isinstance(entry, dict) or "id" not in entry or "file_name" not in entry:
-                self.reading.problem(where, f"{str(entry)[:60]} is not an image: `id` and `file_name` are expected")
+                self.reading.problem(
+                    where, f"{str(entry)[:60]} is not an image: `id` and `file_name` are expected"
+                )
                 continue
             key = _key(entry["id"])
             if key in listed:
@@ -174,10 +199,16 @@ class _Reader:
         first = ids.setdefault(key, entry)
         if first is entry:
             return True
-        if all(first.get(name) == entry.get(name) for name in ("image_id", "category_id", "bbox", "segmentation")):
-            self.reading.problem(where, f"annotation id {entry['id']} was already given, with the same box; passed over")
+        if all(
+            first.get(name) == entry.get(name) for name in ("image_id", "category_id", "bbox", "segmentation")
+        ):
+            self.reading.problem(
+                where, f"annotation id {entry['id']} was already given, with the same box; passed over"
+            )
             return False
-        self.reading.problem(where, f"annotation id {entry['id']} was already given to another object; kept without id")
+        self.reading.problem(
+            where, f"annotation id {entry['id']} was already given to another object; kept without id"
+        )
         entry["id"] = None
         return True
 
@@ -200,7 +231,9 @@ class _Reader:
         for index, entry in enumerate(data["annotations"]):
             image = self.images.get(_key(entry.get("image_id"))) if isinstance(entry, dict) else None
             if image is None or not isinstance(entry.get("caption"), str):
-                self.reading.problem(f"{path} annotations[{index}]", "a caption without text, or of an image not in `labels`")
+                self.reading.problem(
+                    f"{path} annotations[{index}]", "a caption without text, or of an image not in `labels`"
+                )
             else:
                 image.captions.append(entry["caption"])
 
@@ -217,7 +250,11 @@ class _Reader:
                 points[category.name] = category.points
             if category.skeleton:
                 skeleton[category.name] = category.skeleton
-        known = {name: entry[name] for name in entry if name not in ("id", "file_name", "width", "height", "license")}
+        known = {
+            name: entry[name]
+            for name in entry
+            if name not in ("id", "file_name", "width", "height", "license")
+        }
         return self.reading.record(
             image,
             self.reading.objects(items, listed.where, sorted(listed.known), points),
@@ -229,7 +266,9 @@ class _Reader:
             coco=known,
         )
 
-    def _instance(self, raw: dict[str, Any], category: _Category, image: Found, where: str) -> Instance | None:
+    def _instance(
+        self, raw: dict[str, Any], category: _Category, image: Found, where: str
+    ) -> Instance | None:
         problem = self.reading.problem
         extra = {key: value for key, value in raw.items() if key not in _USED}
         attributes = raw.get("attributes")
@@ -248,7 +287,9 @@ class _Reader:
             item = self._with_shape(item, raw.get("segmentation"), image, where)
             item = replace(item, points=self._points(raw, category, where))
             if item.points is not None and item.points.visibility.any():
-                self.reading.outside(self.reading.settings.task_names[0], item.points, image.width, image.height)
+                self.reading.outside(
+                    self.reading.settings.task_names[0], item.points, image.width, image.height
+                )
             if raw.get("bbox"):
                 x, y, w, h = numbers(raw["bbox"], 4)
                 box, complaint = checked_box((x, y, x + w, y + h), image.width, image.height)
@@ -260,7 +301,9 @@ class _Reader:
                     raise Bad("it has no `bbox`, and no mask or points from which one could be taken")
                 box = found
             if raw.get("area") is None:
-                self.reading.note(where.split(" annotations[")[0], "an annotation has no `area`; its shape's is used")
+                self.reading.note(
+                    where.split(" annotations[")[0], "an annotation has no `area`; its shape's is used"
+                )
             score = None if raw.get("score") is None else number(raw["score"])
             return replace(item, box=box, area=self._area(raw.get("area"), where), score=score)
         except Bad as error:

@@ -25,7 +25,9 @@ def recognise(folder: Path) -> list[Suggestion]:
         ):
             continue
         images = _image_folder(folder, data["images"])
-        names = [c["name"] for c in data["categories"] if isinstance(c, dict) and isinstance(c.get("name"), str)]
+        names = [
+            c["name"] for c in data["categories"] if isinstance(c, dict) and isinstance(c.get("name"), str)
+        ]
         if images is None or not names:
             continue
         split = _split_of(path.stem)
@@ -43,7 +45,11 @@ def recognise(folder: Path) -> list[Suggestion]:
                 }  # fmt: skip
         labels = relative_to(path, folder)
         if source is None:
-            entry: dict[str, Any] = {"format": "coco", "images": relative_to(images, folder), "labels": labels}
+            entry: dict[str, Any] = {
+                "format": "coco",
+                "images": relative_to(images, folder),
+                "labels": labels,
+            }
             if split:
                 entry["split"] = split
             suggestions[key] = Suggestion({**entry, "tasks": list(tasks)}, tasks)
@@ -58,7 +64,9 @@ def recognise(folder: Path) -> list[Suggestion]:
 
 
 def _image_folder(folder: Path, images: list[Any]) -> Path | None:
-    names = [entry["file_name"] for entry in images[:20] if isinstance(entry, dict) and entry.get("file_name")]
+    names = [
+        entry["file_name"] for entry in images[:20] if isinstance(entry, dict) and entry.get("file_name")
+    ]
     for candidate in folders(folder):
         if any((candidate / str(name)).is_file() for name in names[:20]):
             return candidate

@@ -68,7 +68,10 @@ def write(records: Iterable[Record], columns: Columns, out: Path, options: Write
             stem += f".{written[stem]}"
         if classes is not None:
             shown = ", ".join(classes)
-            losses.add(f"{stem}.json lists the images of task {task!r} in which only {shown} were looked for", len(file.images))
+            losses.add(
+                f"{stem}.json lists the images of task {task!r} in which only {shown} were looked for",
+                len(file.images),
+            )
         _finish(file, out / "annotations" / f"{stem}.json", out / "annotations" / f"captions_{stem}.json")
     return losses.sentences()
 
@@ -76,7 +79,11 @@ def write(records: Iterable[Record], columns: Columns, out: Path, options: Write
 def _add(file: _File, number: int, name: str, record: Record, annotation: Instances, losses: Losses) -> None:
     # `number` stands for the image until _finish knows which ids can be given.
     extra = record.extra.get("coco")
-    entry = {**(extra if isinstance(extra, dict) else {}), "id": record.extra.get("coco_id"), "file_name": name}
+    entry = {
+        **(extra if isinstance(extra, dict) else {}),
+        "id": record.extra.get("coco_id"),
+        "file_name": name,
+    }
     entry["number"] = number
     license_ = record.extra.get("license")
     if isinstance(license_, dict) and "id" in license_:
@@ -110,7 +117,10 @@ def _annotation(file: _File, item: Instance, record: Record, losses: Losses) -> 
         "iscrowd": int(item.crowd),
     }
     if item.rle is not None:
-        made["segmentation"] = {"size": list(item.rle.size), "counts": runs.string_from_counts(item.rle.counts)}
+        made["segmentation"] = {
+            "size": list(item.rle.size),
+            "counts": runs.string_from_counts(item.rle.counts),
+        }
     elif item.polygons is not None:
         made["segmentation"] = [[float(v) for v in part.ravel()] for part in item.polygons]
     if item.points is not None:
@@ -130,7 +140,11 @@ def _annotation(file: _File, item: Instance, record: Record, losses: Losses) -> 
 
 
 def _flat(points: Points) -> list[float]:
-    return [v for (x, y), seen in zip(points.xy.tolist(), points.visibility.tolist(), strict=True) for v in (x, y, seen)]
+    return [
+        v
+        for (x, y), seen in zip(points.xy.tolist(), points.visibility.tolist(), strict=True)
+        for v in (x, y, seen)
+    ]
 
 
 def _finish(file: _File, path: Path, captions: Path) -> None:
@@ -141,7 +155,9 @@ def _finish(file: _File, path: Path, captions: Path) -> None:
     categories = _categories(file)
     category_ids = {category["name"]: category["id"] for category in categories}
     # An annotation id of 0 counts as "no match" in COCO's evaluation.
-    for annotation, number in zip(file.annotations, _ids([a["id"] for a in file.annotations], lowest=1), strict=True):
+    for annotation, number in zip(
+        file.annotations, _ids([a["id"] for a in file.annotations], lowest=1), strict=True
+    ):
         annotation["id"] = number
         annotation["image_id"] = image_ids[annotation.pop("number")]
         annotation["category_id"] = category_ids[annotation.pop("label")]
@@ -174,7 +190,11 @@ def _categories(file: _File) -> list[dict[str, Any]]:
     categories: list[dict[str, Any]] = []
     for name in names:
         number = known[name]
-        category: dict[str, Any] = {"id": next(free) if number is None else number, "name": name, "supercategory": ""}
+        category: dict[str, Any] = {
+            "id": next(free) if number is None else number,
+            "name": name,
+            "supercategory": "",
+        }
         if name in file.points:
             points = list(file.column.points)
             if len(points) != file.points[name]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import posixpath
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,9 @@ import yaml
 
 from oneglance.errors import OneglanceError
 
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".pgm"})
+IMAGE_SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".pgm"}
+)
 MEGABYTE = 1 << 20
 LARGEST_JSON = 4096 * MEGABYTE
 LARGEST_TABLE = 4096 * MEGABYTE
@@ -31,7 +34,9 @@ def read_bytes(path: Path, limit: int = LARGEST_LABEL) -> bytes:
     try:
         size = path.stat().st_size
         if size > limit:
-            raise OneglanceError(f"{path}: {size / MEGABYTE:.0f} MB, more than the {limit // MEGABYTE} MB that are read")
+            raise OneglanceError(
+                f"{path}: {size / MEGABYTE:.0f} MB, more than the {limit // MEGABYTE} MB that are read"
+            )
         return path.read_bytes()
     except OSError as error:
         raise OneglanceError(f"{path}: can't be read ({error.strerror})") from error
@@ -56,7 +61,9 @@ def read_json(path: Path, limit: int = LARGEST_JSON) -> Any:
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:
-        raise OneglanceError(f"{path}: not JSON (line {error.lineno}, column {error.colno}: {error.msg})") from error
+        raise OneglanceError(
+            f"{path}: not JSON (line {error.lineno}, column {error.colno}: {error.msg})"
+        ) from error
     except RecursionError as error:
         raise OneglanceError(f"{path}: not read, its JSON is nested too deeply to be annotations") from error
     except ValueError as error:  # an integer of more than 4,300 digits
@@ -72,7 +79,9 @@ def read_xml(path: Path) -> Element:
     except ParseError as error:
         raise OneglanceError(f"{path}: not XML ({error})") from error
     except defusedxml.DefusedXmlException as error:
-        raise OneglanceError(f"{path}: refused, the XML declares a DTD or entities, which annotations never do") from error
+        raise OneglanceError(
+            f"{path}: refused, the XML declares a DTD or entities, which annotations never do"
+        ) from error
     except (ValueError, LookupError) as error:
         raise OneglanceError(f"{path}: not readable XML ({error})") from error
 
@@ -95,17 +104,24 @@ def read_yaml(path: Path) -> Any:
         raise OneglanceError(f"{path}: not readable YAML ({' '.join(str(error).split())})") from error
 
 
+def absolute(path: Path) -> Path:
+    """An absolute path without ``..``; links stay, since a path is the key by which sources of one image are joined."""
+    return Path(os.path.abspath(path))  # noqa: PTH100
+
+
 def need_folder(path: Path, key: str) -> Path:
     """``path`` if it is a folder; raises OneglanceError that names the setting ``key`` otherwise."""
     if not path.is_dir():
         found = "is a file, a folder is expected" if path.exists() else "no such folder"
-        raise OneglanceError(f"{path}: {found}; check `{key}` of the source (paths are relative to the YAML's folder)")
+        raise OneglanceError(
+            f"{path}: {found}; check `{key}` of the source (paths are relative to the YAML's folder)"
+        )
     return path
 
 
 def is_image_name(name: str) -> bool:
     """Whether a file's name ends as an image's does."""
-    return os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES
+    return posixpath.splitext(name)[1].lower() in IMAGE_SUFFIXES
 
 
 def walk(folder: Path, limit: int | None = None) -> Iterator[str]:
@@ -136,7 +152,7 @@ def by_stem(folder: Path) -> dict[str, list[str]]:
     """Image files below ``folder`` by their relative path without suffix."""
     stems: dict[str, list[str]] = {}
     for name in walk_images(folder):
-        stems.setdefault(os.path.splitext(name)[0], []).append(name)
+        stems.setdefault(posixpath.splitext(name)[0], []).append(name)
     return stems
 
 
@@ -157,7 +173,7 @@ def inside(folder: Path, name: Any, links: bool = False) -> str:
             name = name.replace("\\", "/")
         if name.startswith("/") or name[1:2] == ":":
             raise Refused(f"the image path {name!r} is absolute; only paths inside {folder} are read")
-        relative = os.path.normpath(name).replace(os.sep, "/")
+        relative = posixpath.normpath(name).replace(os.sep, "/")
         if relative == ".." or relative.startswith("../"):
             raise Refused(f"the image path {name!r} leads out of {folder}, refused")
         path = folder / relative

@@ -25,9 +25,11 @@ class FolderSettings(SourceSettings):
     fields: ClassVar[tuple[str, ...] | None] = ("folder", "class", "identity")
 
     format: Literal["folder"] = "folder"
-    images: Path | None = Field(None, description="The folder that holds the class folders (or the split folders).")
+    images: Path | None = Field(
+        default=None, description="The folder that holds the class folders (or the split folders)."
+    )
     splits: list[str] | None = Field(
-        None,
+        default=None,
         description="Names of folders above the class folders that are splits. Default: train, val, valid, test, if "
         "all of the folders are called so. `[]`: there are none.",
     )
@@ -64,7 +66,9 @@ class FolderSettings(SourceSettings):
         reading.finish()
 
     @classmethod
-    def write(cls, records: Iterable[Record], columns: Columns, out: Path, options: WriteOptions) -> list[str]:
+    def write(
+        cls, records: Iterable[Record], columns: Columns, out: Path, options: WriteOptions
+    ) -> list[str]:
         """See :meth:`SourceSettings.write`."""
         return _write(records, columns, out, options)
 
@@ -86,7 +90,8 @@ def _annotations(reading: Reading, name: str, unknown: set[str], folder: Path) -
             unknown.add(name)
             renamed = reading.settings.rename.get(name, name)
             reading.problem(
-                folder / name, f"task {task!r} has no class {renamed!r}{nearest(renamed, column.classes)}: unknown here"
+                folder / name,
+                f"task {task!r} has no class {renamed!r}{nearest(renamed, column.classes)}: unknown here",
             )
     return annotations
 
@@ -96,7 +101,9 @@ def _write(records: Iterable[Record], columns: Columns, out: Path, options: Writ
     chosen = tasks_to_write(columns, options, ("label", "identity"), "folder")
     task = one_task(chosen, "folder")
     if options.images == "none":
-        raise OneglanceError("the labels of class folders are where the images stand: choose images: copy or link")
+        raise OneglanceError(
+            "the labels of class folders are where the images stand: choose images: copy or link"
+        )
     losses.left_tasks(columns, chosen)
     new_folder(out)
     by_folder: dict[str, Images] = {}
@@ -131,10 +138,18 @@ def _recognise(folder: Path) -> list[Suggestion]:
         holding = [path for path in below[:LOOK_CLASSES] if images_in(path, 20)]
         # Folders called so hold images of all classes: they are another format's.
         classes = sorted({path.name for path in holding if path.name.lower() not in _NO_CLASS})
-        if len(classes) < 2 or len(holding) < 0.9 * len(below[:LOOK_CLASSES]) or len(classes) < len({p.name for p in holding}):
+        if (
+            len(classes) < 2
+            or len(holding) < 0.9 * len(below[:LOOK_CLASSES])
+            or len(classes) < len({p.name for p in holding})
+        ):
             continue
         many = len(classes) > 50 and len(classes) > sum(len(images_in(p, 200)) for p in holding) / 20
-        task = {"who": {"kind": "embedding"}} if many else {"class": {"kind": "classification", "classes": classes}}
+        task = (
+            {"who": {"kind": "embedding"}}
+            if many
+            else {"class": {"kind": "classification", "classes": classes}}
+        )
         note = "few images of each of many folders: read as people (or individuals)" if many else ""
         source = {"format": "folder", "root": relative_to(top, folder), "tasks": list(task)}
         found.append(Suggestion(source, {name: dict(one) for name, one in task.items()}, note))

@@ -5,10 +5,9 @@ Only the mask's header is opened while reading; ``scan`` opens all of it. A valu
 
 from __future__ import annotations
 
-import os
 import posixpath
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -35,17 +34,23 @@ class MasksSettings(SourceSettings):
 
     format: Literal["masks"] = "masks"
     images: Path | dict[str, Path] = Field(
-        Path("images"), description="The folder of the images, or a folder for each split (`{train: ..., val: ...}`)."
+        default=Path("images"),
+        description="The folder of the images, or a folder for each split (`{train: ..., val: ...}`).",
     )
     labels: Path | dict[str, Path] = Field(
-        Path("masks"), description="The folder of the masks, or a folder for each split."
+        default=Path("masks"), description="The folder of the masks, or a folder for each split."
     )
-    suffix: str = Field("", description="What a mask's name has after the image's, such as `_mask`.")
+    suffix: str = Field(default="", description="What a mask's name has after the image's, such as `_mask`.")
     values: dict[int, str] | None = Field(
-        None, description="Pixel values and their classes. Default: value i is the task's i-th class, from 0."
+        default=None,
+        description="Pixel values and their classes. Default: value i is the task's i-th class, from 0.",
     )
-    void: list[int] = Field([255], description="Pixel values that mean unknown, for `scan` (all others do as well).")
-    scan: bool = Field(False, description="Open every mask and report values that are neither classes nor void.")
+    void: list[int] = Field(
+        default=[255], description="Pixel values that mean unknown, for `scan` (all others do as well)."
+    )
+    scan: bool = Field(
+        default=False, description="Open every mask and report values that are neither classes nor void."
+    )
 
     def image_folder(self, base: Path) -> Path:
         """See :meth:`SourceSettings.image_folder`."""
@@ -58,7 +63,9 @@ class MasksSettings(SourceSettings):
         for split, images in _by_split(self.images).items():
             labels = _by_split(self.labels)
             if split is not None and None not in labels and split not in labels:
-                raise OneglanceError(f"source {reading.name!r}: `images` has split {split!r}, `labels` has not")
+                raise OneglanceError(
+                    f"source {reading.name!r}: `images` has split {split!r}, `labels` has not"
+                )
             given = labels.get(split, labels.get(None))
             if given is None:
                 raise OneglanceError(f"source {reading.name!r}: give `images` by split as well as `labels`")
@@ -105,7 +112,9 @@ class MasksSettings(SourceSettings):
                 if image is None:
                     continue
                 used.add(stem)
-                yield reading.record(image, self._segments(reading, image, labels, masks.get(stem, []), values), split)
+                yield reading.record(
+                    image, self._segments(reading, image, labels, masks.get(stem, []), values), split
+                )
             if folder != labels:
                 for stem in sorted(set(masks) - used):
                     reading.problem(labels / masks[stem][0], f"there is no image for this mask in {folder}")
@@ -126,7 +135,11 @@ class MasksSettings(SourceSettings):
             reading.note(labels, "no mask for an image: it is unlabelled")
             return reading.unlabelled()
         if len(lossless) != 1:
-            what = f"{len(lossless)} masks for one image" if lossless else "the mask is a JPEG, which changes its values"
+            what = (
+                f"{len(lossless)} masks for one image"
+                if lossless
+                else "the mask is a JPEG, which changes its values"
+            )
             reading.problem(labels / names[0], f"{what}; the image is unlabelled")
             return reading.unlabelled()
         path = labels / lossless[0]
@@ -134,7 +147,9 @@ class MasksSettings(SourceSettings):
             inside(labels, lossless[0], self.links)
             size = read_size(path)
             if size != (image.width, image.height):
-                raise Refused(f"the mask has {size[0]} x {size[1]} pixels, its image {image.width} x {image.height}")
+                raise Refused(
+                    f"the mask has {size[0]} x {size[1]} pixels, its image {image.width} x {image.height}"
+                )
             if self.scan:
                 self._scan(reading, path, {value for task in values for value, _ in values[task]})
         except (ImageError, Refused) as error:
@@ -147,10 +162,15 @@ class MasksSettings(SourceSettings):
         declared = set(self.values) if self.values is not None else known
         if unknown := sorted(found - declared - set(self.void)):
             shown = ", ".join(str(value) for value in unknown[:8])
-            reading.problem(path, f"pixel values {shown} are no class (known: {sorted(declared)}) and are taken as unknown")
+            reading.problem(
+                path,
+                f"pixel values {shown} are no class (known: {sorted(declared)}) and are taken as unknown",
+            )
 
     @classmethod
-    def write(cls, records: Iterable[Record], columns: Columns, out: Path, options: WriteOptions) -> list[str]:
+    def write(
+        cls, records: Iterable[Record], columns: Columns, out: Path, options: WriteOptions
+    ) -> list[str]:
         """See :meth:`SourceSettings.write`."""
         return _write(records, columns, out, options)
 
@@ -161,7 +181,12 @@ class MasksSettings(SourceSettings):
 
 
 def _by_split(value: Path | dict[str, Path]) -> dict[str | None, Path]:
-    return {None: value} if isinstance(value, Path) else dict(value)
+    if isinstance(value, Path):
+        return {None: value}
+    by_split: dict[str | None, Path] = {}
+    for split, path in value.items():
+        by_split[split] = path
+    return by_split
 
 
 @dataclass
@@ -169,7 +194,6 @@ class _Palette:
     """The pixel values that are written: the task's classes in order, then classes that the task does not list."""
 
     names: list[str]
-    value_of: dict[str, int] = field(default_factory=dict)
 
     def value(self, name: str) -> int:
         if name not in self.names:
@@ -209,7 +233,7 @@ def _drawn(annotation: Segments, palette: _Palette, record: Record) -> np.ndarra
     """The mask as it is written, uint8 [H, W]: index of the class, 255 void."""
     pairs: Any
     if annotation.indices is not None:
-        indices = annotation.indices
+        indices: np.ndarray = annotation.indices
         pairs = list(enumerate(annotation.classes or palette.names))
     elif annotation.path is not None:
         indices = decode_mask(annotation.path)
@@ -225,23 +249,26 @@ def _drawn(annotation: Segments, palette: _Palette, record: Record) -> np.ndarra
 def _recognise(folder: Path) -> list[Suggestion]:
     """Pairs of folders whose images have the same names, the second of small-valued PNGs."""
     found = []
-    tops = folders(folder)
-    stems = {top: {os.path.splitext(n)[0] for n in images_in(top)} for top in tops}
+    tops = folders(folder, 3)
+    stems = {top: {posixpath.splitext(n)[0] for n in images_in(top)} for top in tops}
     for labels in tops:
         pngs = [n for n in images_in(labels) if n.lower().endswith(".png")]
         if len(pngs) < 1 or not _looks_like_mask(labels / pngs[0]):
             continue
         for images in tops:
             shared = stems[labels] & stems[images]
-            if images == labels or len(shared) < 0.5 * len(stems[labels]) or _looks_like_mask(images / _first(images)):
+            if (
+                images == labels
+                or len(shared) < 0.5 * len(stems[labels])
+                or _looks_like_mask(images / _first(images))
+            ):
                 continue
             values: set[int] = set()
-            for name in pngs[:: max(1, len(pngs) // 20)]:
+            for name in pngs[:: max(1, len(pngs) // 300)]:
                 try:
                     values |= {int(v) for v in np.unique(decode_mask(labels / name))}
                 except ImageError:
                     continue
-            classes = [f"class_{value}" for value in range(max(values - {255}, default=0) + 1)]
             named = {value: f"class_{value}" for value in sorted(values - {255})}
             source: dict[str, Any] = {
                 "format": "masks", "images": relative_to(images, folder), "labels": relative_to(labels, folder),
@@ -251,8 +278,17 @@ def _recognise(folder: Path) -> list[Suggestion]:
                 source["split"] = SPLITS[images.name]
             source["tasks"] = ["ground"]
             note = "the values' names are not in the files: put them in place of class_0, class_1, ..."
-            found.append(Suggestion(source, {"ground": {"kind": "segmentation", "classes": classes}}, note))
+            found.append(Suggestion(source, {"ground": {"kind": "segmentation", "classes": list(named.values())}}, note))
             break
+    # The splits of one data set have the same classes, whichever happen to occur in each.
+    together: dict[int, str] = {}
+    for suggestion in found:
+        together |= suggestion.source["values"]
+    classes = [together[value] for value in sorted(together)]
+    for suggestion in found:
+        if "split" in suggestion.source:
+            suggestion.source["values"] = dict(sorted(together.items()))
+            suggestion.tasks["ground"]["classes"] = classes
     return found
 
 
@@ -264,7 +300,11 @@ def _looks_like_mask(path: Path) -> bool:
     """Whether an image is a one-channel PNG of few values."""
     try:
         with Image.open(path) as image:
-            if image.format != "PNG" or image.mode not in ("L", "P", "1", "I", "I;16") or image.width * image.height > 1 << 24:
+            if (
+                image.format != "PNG"
+                or image.mode not in ("L", "P", "1", "I", "I;16")
+                or image.width * image.height > 1 << 24
+            ):
                 return False
         return len(np.unique(decode_mask(path))) <= 64
     except (OSError, ValueError, ImageError, Image.DecompressionBombError):

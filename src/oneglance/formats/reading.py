@@ -25,7 +25,7 @@ from oneglance.annotations import (
 from oneglance.decode import ImageError, read_size
 from oneglance.errors import OneglanceError, Problems, nearest
 from oneglance.formats.base import SourceSettings
-from oneglance.formats.files import Refused, inside, need_folder
+from oneglance.formats.files import Refused, absolute, inside, need_folder
 from oneglance.formats.shapes import TOLERANCE
 from oneglance.manifest import Column, Columns
 
@@ -64,7 +64,7 @@ class Reading:
     def __post_init__(self) -> None:
         settings = self.settings
         # Absolute, but links kept: a path is the key by which sources of the same images are joined.
-        self.base = Path(self.base).absolute()
+        self.base = absolute(self.base)
         self.name = settings.source_name(self.base)
         where = f"source {self.name!r} ({settings.format})"
         if not settings.task_names:
@@ -83,18 +83,20 @@ class Reading:
             wanted = settings.tasks[task] if isinstance(settings.tasks, dict) else None
             if settings.fields is not None and wanted is not None and wanted not in settings.fields:
                 known = ", ".join(settings.fields)
-                raise OneglanceError(f"{where}: task {task!r} asks for {wanted!r}; {settings.format} has: {known}")
+                raise OneglanceError(
+                    f"{where}: task {task!r} asks for {wanted!r}; {settings.format} has: {known}"
+                )
             self.tasks[task] = column
         self._group = re.compile(settings.group) if settings.group else None
 
     @property
     def folder(self) -> Path:
         """The folder to which the settings' paths are relative."""
-        return _absolute(self.settings.folder(self.base))
+        return absolute(self.settings.folder(self.base))
 
     def at(self, path: Path | str) -> Path:
         """A path of the settings, absolute."""
-        return _absolute(self.folder / path)
+        return absolute(self.folder / path)
 
     def problem(self, where: object, what: str) -> None:
         """Note something that is passed over."""
@@ -134,11 +136,17 @@ class Reading:
                 "drawn on it unturned; look at them)"
             )
         self.problem(
-            where, f"the size is given as {width} x {height}, {image.relative} has {image.width} x {image.height}{hint}"
+            where,
+            f"the size is given as {width} x {height}, {image.relative} has {image.width} x {image.height}{hint}",
         )
 
     def record(
-        self, image: Found, annotations: Annotations, split: str | None = None, group: str | None = None, **extra: Any
+        self,
+        image: Found,
+        annotations: Annotations,
+        split: str | None = None,
+        group: str | None = None,
+        **extra: Any,
     ) -> Record:
         """The row of an image; the settings' split and group go before those that the format gives."""
         if self._group is not None:
@@ -146,7 +154,10 @@ class Reading:
             if match:
                 group = match.group(1)
             else:
-                self.note(self.name, f"an image's path is not matched by `group: {self._group.pattern}`; it has no group")
+                self.note(
+                    self.name,
+                    f"an image's path is not matched by `group: {self._group.pattern}`; it has no group",
+                )
         return Record(
             path=image.path,
             width=image.width,
@@ -165,7 +176,9 @@ class Reading:
     def first_time(self, image: Found, where: object) -> bool:
         """Whether this image had no row yet; a problem is noted where it had."""
         if image.relative in self._seen:
-            self.problem(where, f"the image {image.relative!r} was already described; the first description is kept")
+            self.problem(
+                where, f"the image {image.relative!r} was already described; the first description is kept"
+            )
             return False
         self._seen.add(image.relative)
         return True
@@ -230,7 +243,9 @@ class Reading:
                 self.leave_out(item.label)
         return annotations
 
-    def _of_type(self, task: str, items: list[Instance], known: list[str] | None, where: object) -> Annotation | None:
+    def _of_type(
+        self, task: str, items: list[Instance], known: list[str] | None, where: object
+    ) -> Annotation | None:
         kind = self.tasks[task].type
         annotated = self.looked_for(task, known)
         if annotated == ():
@@ -242,17 +257,25 @@ class Reading:
             return Tags(tuple(names), annotated)
         if kind == "label":
             if len(names) > 1:
-                self.problem(where, f"objects of {len(names)} classes ({', '.join(names[:4])}); task {task!r} needs one")
+                self.problem(
+                    where,
+                    f"objects of {len(names)} classes ({', '.join(names[:4])}); task {task!r} needs one",
+                )
             return Label(names[0]) if len(names) == 1 else None
         carried = [item.points if kind == "points" else item.identity for item in items]
         carried = [value for value in carried if value is not None]
         if len(carried) > 1:
-            self.problem(where, f"{len(carried)} objects with {kind}; task {task!r} on the whole image needs one: unknown")
+            self.problem(
+                where,
+                f"{len(carried)} objects with {kind}; task {task!r} on the whole image needs one: unknown",
+            )
         if len(carried) != 1:
             return None
         return carried[0] if isinstance(carried[0], Points) else Identity(carried[0])
 
-    def named_points(self, task: str, points: Points, names: Sequence[str] | None, where: object) -> Points | None:
+    def named_points(
+        self, task: str, points: Points, names: Sequence[str] | None, where: object
+    ) -> Points | None:
         """Points in the order of the task's own; those that the source doesn't have are unlabelled."""
         wanted = self.tasks[task].points
         if not wanted or (names is not None and tuple(names) == wanted):
@@ -260,7 +283,9 @@ class Reading:
         if names is None or len(names) != len(points.xy):
             if len(points.xy) == len(wanted):
                 return points
-            self.problem(where, f"{len(points.xy)} points without names; task {task!r} has {len(wanted)}: unknown")
+            self.problem(
+                where, f"{len(points.xy)} points without names; task {task!r} has {len(wanted)}: unknown"
+            )
             return None
         place = {name: index for index, name in enumerate(names)}
         xy = np.zeros((len(wanted), 2), np.float32)
@@ -269,7 +294,9 @@ class Reading:
             if name in place:
                 xy[index], visibility[index] = points.xy[place[name]], points.visibility[place[name]]
         if not set(names) & set(wanted):
-            self.note(self.name, f"none of the points {', '.join(list(names)[:4])}, ... is a point of task {task!r}")
+            self.note(
+                self.name, f"none of the points {', '.join(list(names)[:4])}, ... is a point of task {task!r}"
+            )
             return None
         return Points(xy, visibility)
 
@@ -295,7 +322,9 @@ class Reading:
             self.problem(where, f"{count} times: {what}")
         for task, count in self._outside.items():
             if count:
-                self.problem(f"source {self.name!r}", f"{count} points of task {task!r} lie outside their image (kept)")
+                self.problem(
+                    f"source {self.name!r}", f"{count} points of task {task!r} lie outside their image (kept)"
+                )
 
 
 def images_below(reading: Reading, folder: Path, names: Iterable[str]) -> Iterator[Found]:
@@ -309,10 +338,3 @@ def images_below(reading: Reading, folder: Path, names: Iterable[str]) -> Iterat
 def folder_of(reading: Reading, path: Path | str | None, key: str) -> Path:
     """A folder of the settings, absolute; raises OneglanceError that names the setting ``key`` where there is none."""
     return need_folder(reading.folder if path is None else reading.at(path), key)
-
-
-def _absolute(path: Path) -> Path:
-    # Not resolve(): links stay, or images that two sources reach by different links could not be named alike.
-    import os
-
-    return Path(os.path.abspath(path))

@@ -22,7 +22,9 @@ def entries(folder: Path, limit: int = LOOK) -> list[os.DirEntry[str]]:
     """At most ``limit`` entries of a folder, sorted by name, hidden ones left out; none where it can't be read."""
     try:
         with os.scandir(folder) as found:
-            return sorted((e for e in islice(found, limit) if not e.name.startswith(".")), key=lambda e: e.name)
+            return sorted(
+                (e for e in islice(found, limit) if not e.name.startswith(".")), key=lambda e: e.name
+            )
     except OSError:
         return []
 
@@ -40,7 +42,10 @@ def folders(folder: Path, depth: int = 2) -> list[Path]:
 def files(folder: Path, suffix: str, depth: int = 2) -> list[Path]:
     """Files that end on ``suffix`` in the folder and below, at most some hundred."""
     found = [
-        Path(e.path) for top in folders(folder, depth) for e in entries(top) if e.name.lower().endswith(suffix)
+        Path(e.path)
+        for top in folders(folder, depth)
+        for e in entries(top)
+        if e.name.lower().endswith(suffix)
     ]
     return [path for path in found if path.is_file()][:500]
 

@@ -53,7 +53,10 @@ def checked_box(corners: Sequence[float], width: int, height: int) -> tuple[Floa
         raise Bad(f"its box [{x1:g}, {y1:g}, {x2:g}, {y2:g}] lies outside the image of {width} x {height}")
     beyond = max(-x1, -y1, x2 - width, y2 - height)
     if beyond > TOLERANCE:
-        return box, f"its box reaches {beyond:g} pixels out of the image of {width} x {height}; cut off at the edge"
+        return (
+            box,
+            f"its box reaches {beyond:g} pixels out of the image of {width} x {height}; cut off at the edge",
+        )
     return box, ""
 
 
@@ -77,7 +80,9 @@ def checked_points(values: Any, count: int | None = None) -> Points:
     """Points from COCO's flat x y v x y v ...; ``count``: how many there must be. Raises Bad."""
     flat = numbers(values)
     if len(flat) % 3 or (count is not None and len(flat) != 3 * count):
-        expected = f"{3 * count} (3 for each of its {count} points)" if count is not None else "a multiple of 3"
+        expected = (
+            f"{3 * count} (3 for each of its {count} points)" if count is not None else "a multiple of 3"
+        )
         raise Bad(f"{len(flat)} keypoint numbers where {expected} are expected")
     table = np.array(flat, np.float32).reshape(-1, 3)
     if not np.isin(table[:, 2], (0, 1, 2)).all():

@@ -36,10 +36,10 @@ class VocSettings(SourceSettings):
     fields: ClassVar[tuple[str, ...] | None] = ("objects",)
 
     format: Literal["voc"] = "voc"
-    images: Path = Field(Path("JPEGImages"), description="The folder of the images.")
-    labels: Path = Field(Path("Annotations"), description="The folder of the XML files.")
+    images: Path = Field(default=Path("JPEGImages"), description="The folder of the images.")
+    labels: Path = Field(default=Path("Annotations"), description="The folder of the XML files.")
     splits: dict[str, Path] | None = Field(
-        None,
+        default=None,
         description="Lists of image names (without suffix) by split. Default: train, val and test of ImageSets/Main, "
         "where there are such lists. An image in none of them has no split.",
     )
@@ -52,7 +52,9 @@ class VocSettings(SourceSettings):
         return _Reader(reading, folder, labels, self.splits).records()
 
     @classmethod
-    def write(cls, records: Iterable[Record], columns: Columns, out: Path, options: WriteOptions) -> list[str]:
+    def write(
+        cls, records: Iterable[Record], columns: Columns, out: Path, options: WriteOptions
+    ) -> list[str]:
         """See :meth:`SourceSettings.write`."""
         return _write(records, columns, out, options)
 
@@ -75,7 +77,9 @@ class _Reader:
         for name in walk_images(self.folder):
             stem = posixpath.splitext(name)[0]
             if stem in stems:
-                self.reading.problem(self.folder / name, f"another image has the same XML, {stem}.xml; passed over")
+                self.reading.problem(
+                    self.folder / name, f"another image has the same XML, {stem}.xml; passed over"
+                )
                 continue
             stems.add(stem)
             image = self.reading.image(self.folder, name, self.folder / name)
@@ -83,7 +87,9 @@ class _Reader:
                 continue
             path = self.labels / f"{stem}.xml"
             if not path.is_file():
-                self.reading.note(self.labels, "no XML for an image: it is unlabelled (an XML without objects says empty)")
+                self.reading.note(
+                    self.labels, "no XML for an image: it is unlabelled (an XML without objects says empty)"
+                )
                 yield self.reading.record(image, self.reading.unlabelled(), splits.get(stem))
                 continue
             try:
@@ -99,7 +105,9 @@ class _Reader:
                 self.reading.problem(path, f"there is no image {stem}.* in {self.folder}")
         if self.lists is not None:
             for stem in sorted(set(splits) - stems):
-                self.reading.problem(f"split {splits[stem]!r}", f"there is no image {stem}.* in {self.folder}")
+                self.reading.problem(
+                    f"split {splits[stem]!r}", f"there is no image {stem}.* in {self.folder}"
+                )
         self.reading.finish()
 
     def _splits(self) -> dict[str, str]:
@@ -113,12 +121,16 @@ class _Reader:
                 # VOC's lists of one class have a second column, 1, 0 or -1.
                 stem = text.split()[0] if text.strip() else ""
                 if stem and splits.setdefault(stem, split) != split:
-                    self.reading.problem(f"{path} line {line}", f"{stem!r} is in split {splits[stem]!r} already (kept)")
+                    self.reading.problem(
+                        f"{path} line {line}", f"{stem!r} is in split {splits[stem]!r} already (kept)"
+                    )
         return splits
 
     def _record(self, root: Element, path: Path, image: Found, split: str | None) -> Record:
         if root.tag != "annotation":
-            self.reading.problem(path, f"its root is <{root.tag[:40]}>, VOC's is <annotation>; the image is unlabelled")
+            self.reading.problem(
+                path, f"its root is <{root.tag[:40]}>, VOC's is <annotation>; the image is unlabelled"
+            )
             return self.reading.record(image, self.reading.unlabelled(), split)
         size = root.find("size")
         if size is not None:
@@ -199,15 +211,21 @@ def _write(records: Iterable[Record], columns: Columns, out: Path, options: Writ
         if not found:
             continue
         if len(found) < len(chosen):
-            losses.add("it can't say that an image is labelled for some tasks only; images that now seem empty for others")
+            losses.add(
+                "it can't say that an image is labelled for some tasks only; images that now seem empty for others"
+            )
         if any(a.annotated is not None for a in found):
-            losses.add("it can't say which classes were looked for; images in which the others now seem absent")
+            losses.add(
+                "it can't say which classes were looked for; images in which the others now seem absent"
+            )
         items = [item for annotation in found for item in annotation.items]
         path = out / "Annotations" / f"{stem}.xml"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(_xml(record, name, items, losses))
     for split, names in splits.items():
-        (out / "ImageSets" / "Main" / f"{split}.txt").write_text("".join(f"{n}\n" for n in names), encoding="utf-8")
+        (out / "ImageSets" / "Main" / f"{split}.txt").write_text(
+            "".join(f"{n}\n" for n in names), encoding="utf-8"
+        )
     (out / "Annotations").mkdir(exist_ok=True)
     (out / "JPEGImages").mkdir(exist_ok=True)
     return losses.sentences()
@@ -226,11 +244,16 @@ def _xml(record: Record, name: str, items: list[Instance], losses: Losses) -> by
                 losses.add("objects without box, mask or labelled points are not written")
                 continue
             item = replace(item, box=shape)
-        for what, value in (
-            ("masks", item.polygons or item.rle), ("keypoints", item.points), ("scores", item.score),
-            ("identities", item.identity), ("marks of crowds", item.crowd or None), ("ids", item.id),
-            ("attributes", {k: v for k, v in item.attributes.items() if k != "occluded"} or None),
-        ):  # fmt: skip
+        lost: dict[str, Any] = {
+            "masks": item.polygons or item.rle,
+            "keypoints": item.points,
+            "scores": item.score,
+            "identities": item.identity,
+            "marks of crowds": item.crowd or None,
+            "ids": item.id,
+            "attributes": {k: v for k, v in item.attributes.items() if k != "occluded"} or None,
+        }
+        for what, value in lost.items():
             losses.add(f"it keeps no {what}; objects that had one", int(value is not None))
         root.append(_object(item))
     indent(root)
@@ -247,7 +270,7 @@ def _object(item: Instance) -> Element:
     for key, value in facts:
         SubElement(entry, key).text = str(value)
     box = SubElement(entry, "bndbox")
-    corners = np.asarray(item.box, np.float64) + (1, 1, 0, 0)
+    corners = np.asarray(item.box, np.float64) + np.array([1, 1, 0, 0])
     for key, value in zip(("xmin", "ymin", "xmax", "ymax"), corners.tolist(), strict=True):
         SubElement(box, key).text = repr(int(value) if value == int(value) else value)
     return entry
@@ -268,7 +291,9 @@ def _recognise(folder: Path) -> list[Suggestion]:
         if not names:
             continue
         stems = {posixpath.splitext(entry.name)[0] for entry in xmls}
-        images = next((c for c in folders(folder) if stems & {posixpath.splitext(n)[0] for n in images_in(c)}), None)
+        images = next(
+            (c for c in folders(folder) if stems & {posixpath.splitext(n)[0] for n in images_in(c)}), None
+        )
         if images is None:
             continue
         source = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import posixpath
 import shutil
 from collections import Counter
 from collections.abc import Iterable
@@ -11,13 +12,16 @@ from pathlib import Path
 
 from oneglance.errors import OneglanceError, nearest
 from oneglance.formats.base import WriteOptions
+from oneglance.formats.files import absolute
 from oneglance.manifest import Columns
 
 
 def new_folder(out: Path) -> Path:
     """Make ``out``, which must not exist or be empty: nothing is ever written over."""
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise OneglanceError(f"{out}: exists already and is not empty; give a new folder, nothing is written over")
+        raise OneglanceError(
+            f"{out}: exists already and is not empty; give a new folder, nothing is written over"
+        )
     out.mkdir(parents=True, exist_ok=True)
     return out
 
@@ -29,10 +33,14 @@ def tasks_to_write(columns: Columns, options: WriteOptions, types: Iterable[str]
         if task not in columns:
             raise OneglanceError(f"there is no task {task!r} to write{nearest(task, columns)}")
         if columns[task].type not in can:
-            raise OneglanceError(f"{target} can't hold task {task!r} ({columns[task].type}); it holds {', '.join(can)}")
+            raise OneglanceError(
+                f"{target} can't hold task {task!r} ({columns[task].type}); it holds {', '.join(can)}"
+            )
     chosen = [task for task in (options.tasks or columns) if columns[task].type in can]
     if not chosen:
-        raise OneglanceError(f"{target} holds {', '.join(can)}; none of the tasks keeps that: {', '.join(columns)}")
+        raise OneglanceError(
+            f"{target} holds {', '.join(can)}; none of the tasks keeps that: {', '.join(columns)}"
+        )
     return chosen
 
 
@@ -65,7 +73,9 @@ class Losses:
 
     def sentences(self) -> list[str]:
         """A sentence for each loss, in the order in which they came up."""
-        return [f"{self.target}: {what}" + (f" ({count})" if count else "") for what, count in self.counts.items()]
+        return [
+            f"{self.target}: {what}" + (f" ({count})" if count else "") for what, count in self.counts.items()
+        ]
 
 
 @dataclass
@@ -89,13 +99,13 @@ class Images:
         parts = [part for part in path.parts if part != path.anchor and part != ".."]
         start = 1
         if self.options.root is not None:
-            root = Path(os.path.abspath(self.options.root))
+            root = absolute(self.options.root)
             if path.is_relative_to(root):
                 start = max(1, len(path.relative_to(root).parts))
         for length in range(start, len(parts) + 1):
             name = "/".join(parts[-length:])
             # Lower case, since on many disks A.jpg and a.jpg are one file.
-            key = (os.path.splitext(name)[0] if self.by_stem else name).lower()
+            key = (posixpath.splitext(name)[0] if self.by_stem else name).lower()
             if self._taken.setdefault(key, path) == path:
                 self._names[path] = name
                 return name
@@ -118,4 +128,6 @@ class Images:
                     pass
             shutil.copyfile(path, target)
         except OSError as error:
-            raise OneglanceError(f"{path}: the image can't be copied to {target} ({error.strerror})") from error
+            raise OneglanceError(
+                f"{path}: the image can't be copied to {target} ({error.strerror})"
+            ) from error

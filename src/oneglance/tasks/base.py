@@ -17,7 +17,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from oneglance.annotations import Annotation, type_name
-from oneglance.data.geometry import Frame, unwarp
+from oneglance.data.geometry import Frame
+from oneglance.data.warp import unwarp
 from oneglance.manifest import Column, Manifest
 
 Outputs = dict[str, Tensor]

@@ -53,9 +53,9 @@ class Training:
         self.settings: TrainSettings = config.train
         self.quiet = quiet
         self._reported: set[str] = set()
-        self.fabric = Fabric(
-            accelerator=self.settings.device, devices=self.settings.devices, precision=_precision(self.settings)
-        )
+        # Fabric places the network and runs DDP; autocast is ours, since the balance calls backward itself.
+        self.fabric = Fabric(accelerator=self.settings.device, devices=self.settings.devices)
+        self.bf16 = _bf16(self.settings)
         if self.settings.devices > 1:
             self.fabric.launch()
         torch.manual_seed(self.settings.seed)
@@ -159,7 +159,8 @@ class Training:
         for group in self.optimizer.param_groups:
             group["lr"] = group["base_lr"] * factor
         rows = {name: at for name, at in batch.rows.items() if not self.tasks[name].settings.freeze}
-        outputs = model(batch.images, rows)
+        with torch.autocast(self.fabric.device.type, torch.bfloat16, enabled=self.bf16):
+            outputs = model(batch.images, rows)
         terms = {name: self.tasks[name].loss(of_task, batch.targets[name]) for name, of_task in outputs.items()}
         losses = {name: torch.stack(list(of_task.values())).sum() for name, of_task in terms.items()}
         optimizer.zero_grad(set_to_none=True)
@@ -226,7 +227,7 @@ class Training:
         try:
             scores, _ = evaluate(
                 self.network, self.tasks, loader, self.fabric.device, problems=Problems(),
-                bf16=_precision(self.settings) == "bf16-mixed",
+                bf16=self.bf16,
             )  # fmt: skip
         finally:
             self.network.load_state_dict(own)
@@ -281,10 +282,10 @@ def _floats(terms: Mapping[str, Mapping[str, Tensor]]) -> dict[str, dict[str, fl
     return {name: {term: float(v) for term, v in of_task.items()} for name, of_task in terms.items()}
 
 
-def _precision(settings: TrainSettings) -> Any:
+def _bf16(settings: TrainSettings) -> bool:
+    """Whether to compute in bf16: as asked for, or where the processor has instructions for it."""
     if settings.precision != "auto":
-        return {"32": "32-true", "bf16": "bf16-mixed"}[settings.precision]
+        return settings.precision == "bf16"
     if settings.device in ("auto", "cuda") and torch.cuda.is_available():
-        return "bf16-mixed" if torch.cuda.is_bf16_supported() else "32-true"
-    quick = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    return "bf16-mixed" if quick else "32-true"
+        return bool(torch.cuda.is_bf16_supported())
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-ALPHA, BETA = 0.5, 6.0
+ALPHA, BETA, FLOOR = 0.5, 6.0, 0.01
 
 
 @dataclass(frozen=True)
@@ -56,8 +56,8 @@ def assign(
     candidate = inside(anchors[:, :2], torch.cat([centre - reach, centre + reach], -1)) & real[..., None]
     overlap = box_iou(boxes, predicted.float())
     own = scores.float().mT.gather(1, labels[..., None].expand(-1, -1, cells))
-    # A tiny floor keeps the order sensible at the start, when no box overlaps anything.
-    aligned = (own**ALPHA * overlap**BETA + 1e-12) * candidate
+    # The floor leaves an order by score at the start, when no box overlaps anything yet.
+    aligned = own**ALPHA * overlap.clamp(min=FLOOR) ** BETA * candidate
     best = aligned.topk(min(top, cells), dim=-1)
     chosen = torch.zeros_like(aligned, dtype=torch.bool).scatter_(2, best.indices, best.values > 0)
     # Cells that several objects chose: the object with the largest overlap keeps them.

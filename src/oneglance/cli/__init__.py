@@ -1,0 +1,20 @@
+"""The command ``oneglance``: one file for each group of commands."""
+
+from __future__ import annotations
+
+from oneglance.cli import check, convert, evaluation, init, prediction, training
+from oneglance.cli.app import app
+
+for group in (init, check, training, evaluation, prediction, convert):
+    group.register(app)
+
+
+def main() -> None:
+    """The entry point of the command line.
+
+    Exit codes: 0, all is well; 1, `check` found problems; 2, something is wrong with the input; 130, Ctrl-C.
+    """
+    app()
+
+
+__all__ = ["app", "main"]

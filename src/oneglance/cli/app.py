@@ -1,0 +1,203 @@
+"""What all commands share: how errors are said, progress, tables and output folders.
+
+Nothing here may import torch: ``oneglance --help`` must come at once.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.progress import Task as ProgressTask
+from rich.table import Table
+from rich.text import Text
+from typer.core import TyperGroup
+
+from oneglance.errors import OneglanceError
+
+if TYPE_CHECKING:
+    from oneglance.tasks.base import Task
+
+INTERRUPTED = 130
+
+
+class Group(TyperGroup):
+    """The commands, with errors of the user's input said in one line instead of a traceback."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command; a traceback is left for what is our mistake."""
+        try:
+            return super().invoke(ctx)
+        except OneglanceError as error:
+            fail(str(error))
+            raise typer.Exit(2) from error
+        except BrokenPipeError:
+            raise  # `oneglance ... | head` is no error; typer knows
+        except OSError as error:
+            # A full disk, a folder that may not be written: nothing of ours, and the message says which file.
+            fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+            raise typer.Exit(2) from error
+        except KeyboardInterrupt as error:
+            say_interrupted()
+            raise typer.Exit(INTERRUPTED) from error
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"oneglance {version('oneglance')}")
+        raise typer.Exit
+
+
+app = typer.Typer(
+    cls=Group,
+    name="oneglance",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+) -> None:
+    """One network looks at an image once and answers every question that somebody has labels for.
+
+    \b
+    [bold]Example[/]
+      oneglance init photos                   # look at a folder, write oneglance.yaml
+      oneglance check oneglance.yaml --draw page   # read it all, count, draw samples
+      oneglance train oneglance.yaml          # one network for all tasks
+      oneglance evaluate runs/oneglance-1     # scores on the test split
+      oneglance predict runs/oneglance-1 new_photos
+    """
+
+
+def out() -> Console:
+    """Where results go: standard output. Made anew, so that it follows redirection."""
+    return Console(highlight=False, soft_wrap=False)
+
+
+def err() -> Console:
+    """Where everything else goes: standard error."""
+    return Console(stderr=True, highlight=False)
+
+
+def say(text: str) -> None:
+    """A line on standard error, not broken where it is long, so that paths in it can be copied."""
+    err().print(text, soft_wrap=True)
+
+
+def fail(message: str) -> None:
+    """Say what is wrong, a line for each thing that is."""
+    for line in message.splitlines() or [""]:
+        say(f"[bold red]error:[/] {escape(line)}")
+
+
+def say_interrupted(hint: str = "") -> None:
+    """Say that Ctrl-C was heard, and how to go on."""
+    say("[yellow]interrupted[/]" + (f"; {hint}" if hint else ""))
+
+
+def next_step(command: str) -> None:
+    """Say which command comes next."""
+    say(f"next: [bold cyan]{escape(command)}[/]")
+
+
+class _Rate(ProgressColumn):
+    """Things a second."""
+
+    def render(self, task: ProgressTask) -> Text:
+        """The rate of the last half minute, or of all where it has finished."""
+        speed = task.finished_speed or task.speed
+        return Text(f"{speed:.{0 if speed >= 10 else 1}f}/s" if speed else "", style="dim")
+
+
+def progress() -> Progress:
+    """A bar with rate and time left, on standard error, and only where that is a terminal."""
+    console = err()
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        _Rate(),
+        TimeElapsedColumn(),
+        TextColumn("left", style="dim"),
+        TimeRemainingColumn(),
+        console=console,
+        disable=not console.is_terminal,
+        transient=True,
+    )
+
+
+def next_folder(parent: Path, name: str) -> Path:
+    """The first of ``name-1``, ``name-2``, ... that does not exist yet."""
+    number = 1
+    while (parent / f"{name}-{number}").exists():
+        number += 1
+    return parent / f"{name}-{number}"
+
+
+def new_folder(folder: Path) -> Path:
+    """Make a folder to write into; raises OneglanceError where it holds something: nothing is ever overwritten."""
+    if folder.exists() and not folder.is_dir():
+        raise OneglanceError(f"{folder}: is a file; give a folder that does not exist yet")
+    if folder.is_dir() and any(folder.iterdir()):
+        raise OneglanceError(f"{folder}: not empty, and nothing is ever overwritten: choose another --out")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def score_table(
+    scores: Mapping[str, Mapping[str, float]], tasks: Mapping[str, Task[Any]], title: str, most: int = 12
+) -> Table:
+    """Scores by task, the one that runs are compared by first. Beyond ``most``, only how many more there are."""
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    table.add_column("task", style="cyan")
+    table.add_column("score")
+    table.add_column("", justify="right")
+    for name, figures in scores.items():
+        task = tasks[name]
+        arrow = "↑ higher is better" if task.higher_is_better else "↓ lower is better"
+        ordered = sorted(figures, key=lambda figure: figure != task.score)
+        for k, figure in enumerate(ordered[:most]):
+            own = figure == task.score
+            label = Text.assemble((figure, "bold"), (f"  {arrow}", "dim")) if own else Text(figure, style="dim")
+            table.add_row(name if k == 0 else "", label, Text(shown(figures[figure]), style="bold" if own else "dim"))
+        if len(ordered) > most:
+            table.add_row("", Text(f"... and {len(ordered) - most} more (--json)", style="dim"), "")
+    return table
+
+
+def shown(value: float) -> str:
+    """A figure for people's eyes; a dash where nothing could be measured."""
+    return f"{value:.4f}" if math.isfinite(value) else "-"
+
+
+def finite(scores: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float | None]]:
+    """Scores as JSON can hold them: null where nothing could be measured."""
+    return {
+        name: {figure: value if math.isfinite(value) else None for figure, value in figures.items()}
+        for name, figures in scores.items()
+    }

@@ -1,0 +1,67 @@
+"""``oneglance evaluate``."""
+
+from __future__ import annotations
+
+import json
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from oneglance.cli.app import finite, next_step, out, progress, say, score_table
+
+
+class Weights(StrEnum):
+    """Which of a run's weights: the best by its split `val`, the last, or the best where there is one."""
+
+    auto = "auto"
+    best = "best"
+    last = "last"
+
+
+def evaluate(
+    run: Annotated[Path, typer.Argument(help="The folder of a run, as `oneglance train` made it.")],
+    split: Annotated[str, typer.Option("--split", "-s", help="The split of the run's data to be scored on.")] = "test",
+    weights: Annotated[
+        Weights, typer.Option(help="The weights best by the split val, the last, or best where there is one (auto).")
+    ] = Weights.auto,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the scores as JSON, at full precision.")] = False,
+) -> None:
+    """Score a run on a split of its data, each task by its field's own rule; kept as RUN/scores_SPLIT.json.
+
+    \b
+    [bold]Example[/]
+      oneglance evaluate runs/street-1
+      oneglance evaluate runs/street-1 --split val --weights last --json
+    """
+    from oneglance.errors import Problems
+    from oneglance.evaluation.api import evaluate_model
+    from oneglance.manifest import Manifest
+    from oneglance.model import load
+    from oneglance.training.api import MANIFEST
+
+    model = load(run, weights.value)
+    manifest = Manifest.read(run / MANIFEST)
+    problems = Problems()
+    with progress() as bar:
+        seen = bar.add_task(f"scoring on {split}", total=len(manifest.rows(split=split)))
+        scores = evaluate_model(model, manifest, split, problems, lambda count: bar.advance(seen, count))
+    text = json.dumps(finite(scores), indent=2)
+    (run / f"scores_{split}.json").write_text(text + "\n", encoding="utf-8")
+    if as_json:
+        typer.echo(text)
+    else:
+        out().print(score_table(scores, model.tasks, f"scores on the split {split}"))
+    for problem in list(problems)[:10]:
+        say(f"[yellow]passed over:[/] {problem}")
+    if len(problems) > 10:
+        say(f"... and {len(problems) - 10} more images that can't be read")
+    if not as_json:
+        say(f"kept in {run / f'scores_{split}.json'}")
+        next_step(f"oneglance predict {run} IMAGES")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this file."""
+    app.command()(evaluate)

@@ -1,0 +1,204 @@
+"""``oneglance init``: a look at a folder, and a YAML for what is in it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from oneglance.cli.app import next_step, say
+from oneglance.errors import OneglanceError
+
+if TYPE_CHECKING:
+    from oneglance.formats import Suggestion
+
+#: So many image headers are read to choose the input size.
+GLANCE = 64
+
+
+def init(
+    folder: Annotated[Path, typer.Argument(help="The folder with images and labels.")],
+    out_file: Annotated[Path, typer.Option("--out", "-o", help="The YAML to write.")] = Path("oneglance.yaml"),
+) -> None:
+    """Look at a folder, recognise what is in it, and write a YAML to train by. Nothing is ever overwritten.
+
+    \b
+    [bold]Example[/]
+      oneglance init photos
+      oneglance init /data/street --out street.yaml
+    """
+    if out_file.exists():
+        raise OneglanceError(f"{out_file}: exists already, and nothing is ever overwritten: choose another --out")
+    if not folder.is_dir():
+        raise OneglanceError(f"{folder}: no such folder")
+    from oneglance.formats import FORMATS, recognise
+
+    found = recognise(folder)
+    if not found:
+        raise OneglanceError(
+            f"{folder}: nothing is recognised; looked for {', '.join(FORMATS)}. "
+            "Give the folder that holds both the images and the labels; or write the YAML by hand (docs/formats.md)"
+        )
+    plan = Plan()
+    for suggestion in found:
+        plan.add(suggestion, folder, out_file.parent)
+    plan.leave_what_is_not_known()
+    if not plan.sources:
+        raise OneglanceError(f"{folder}: what is there can't be trained for yet: {'; '.join(plan.left)}")
+    out_file.parent.mkdir(parents=True, exist_ok=True)
+    with out_file.open("x", encoding="utf-8") as file:
+        file.write(plan.text(folder, _input_size(folder)))
+    for source in plan.sources:
+        where = source.get("labels") or source.get("images") or source.get("root") or folder
+        where = ", ".join(map(str, where)) if isinstance(where, list) else where
+        split = f" ({source['split']})" if source.get("split") else ""
+        say(f"found [bold]{source['format']}[/] in {where}{split}: {', '.join(source['tasks'])}")
+    for note in dict.fromkeys(plan.notes):
+        say(f"[yellow]note:[/] {note}")
+    for left in plan.left:
+        say(f"[yellow]left out:[/] {left}")
+    say(f"written: {out_file}")
+    next_step(f"oneglance check {out_file}")
+
+
+class Plan:
+    """What several suggestions come to: tasks without clashing names, sources with paths from the YAML's folder."""
+
+    def __init__(self) -> None:
+        self.tasks: dict[str, dict[str, Any]] = {}
+        self.sources: list[dict[str, Any]] = []
+        self.notes: list[str] = []
+        self.left: list[str] = []
+
+    def add(self, suggestion: Suggestion, folder: Path, yaml_folder: Path) -> None:
+        """Take in one data set that was found."""
+        source = dict(suggestion.source)
+        for other in self.sources:
+            same = all(other.get(key) == source.get(key) for key in ("format", "images", "split", "root_found"))
+            if same and "images" in source and set(source["tasks"]) <= set(other["tasks"]):
+                self.left.append(f"{source.get('labels')}: the same images and tasks as {other.get('labels')}")
+                return
+        names = {name: self._name(name, task, source["format"]) for name, task in suggestion.tasks.items()}
+        for name, task in suggestion.tasks.items():
+            self._task(names[name], {**task, **_renamed_on(task, names)})
+        if isinstance(source["tasks"], dict):
+            source["tasks"] = {names.get(name, name): value for name, value in source["tasks"].items()}
+        else:
+            source["tasks"] = [names.get(name, name) for name in source["tasks"]]
+        root = os.path.relpath(folder / source.pop("root", ""), yaml_folder or ".").replace(os.sep, "/")
+        self.sources.append({"format": source.pop("format"), "root": root, **source})
+        if suggestion.note:
+            self.notes.append(suggestion.note)
+
+    def _name(self, name: str, task: dict[str, Any], format_name: str) -> str:
+        """The task's name, another one where it is taken by a task that is not the same."""
+        known = self.tasks.get(name)
+        if known is None or _mergeable(known, task):
+            return name
+        for other in (f"{format_name}_{name}", *(f"{name}_{k}" for k in range(2, 1000))):
+            if other not in self.tasks or _mergeable(self.tasks[other], task):
+                return other
+        raise AssertionError("a thousand tasks of one name")
+
+    def _task(self, name: str, task: dict[str, Any]) -> None:
+        known = self.tasks.setdefault(name, task)
+        if known is not task and "classes" in task:
+            # The training part may lack a class that the validation part has.
+            classes = [*known["classes"], *(c for c in task["classes"] if c not in known["classes"])]
+            self.tasks[name] = {**known, "classes": classes}
+
+    def leave_what_is_not_known(self) -> None:
+        """Leave out tasks that this version can't be trained for, and sources that then have none."""
+        from oneglance.tasks import KINDS
+
+        for name, task in list(self.tasks.items()):
+            if task.get("kind") not in KINDS or task.get("on", "image") != "image":
+                on = f" on {task['on']}" if "on" in task else ""
+                self.left.append(f"task {name} ({task.get('kind')}{on}), which can't be trained for yet")
+                del self.tasks[name]
+        for source in self.sources:
+            kept = [name for name in source["tasks"] if name in self.tasks]
+            source["tasks"] = {n: source["tasks"][n] for n in kept} if isinstance(source["tasks"], dict) else kept
+        self.sources = [source for source in self.sources if source["tasks"]]
+        fed = {name for source in self.sources for name in source["tasks"]}
+        self.tasks = {name: task for name, task in self.tasks.items() if name in fed}
+
+    def text(self, folder: Path, size: int) -> str:
+        """The YAML, with comments."""
+        notes = "".join(f"# NOTE: {note}\n" for note in dict.fromkeys(self.notes))
+        left = "".join(f"# Left out: {one}\n" for one in self.left)
+        return (
+            f"# Written by `oneglance init` after a look at {folder}. Change what you like, then run\n"
+            "#   oneglance check THIS_FILE   to read all the data, count the labels and draw samples\n"
+            "#   oneglance train THIS_FILE   to train one network for all tasks\n"
+            f"{notes}{left}\n"
+            "# The questions. A name is yours to choose; the sources below refer to it.\n"
+            f"{_dump({'tasks': self.tasks})}\n"
+            "# The data sets; paths start from this file's folder. An image that no source labels for a task is\n"
+            "# *unknown* there, never a negative.\n"
+            f"{_dump({'sources': self.sources})}\n"
+            "# Images that no source gives a split are divided so.\n"
+            "splits:\n"
+            "  fractions: {train: 0.8, val: 0.1, test: 0.1}\n\n"
+            "# Any timm backbone with feature maps. pretrained: true (downloaded), false, or a .safetensors file.\n"
+            "trunk:\n"
+            "  backbone: mobilenetv4_conv_small\n"
+            "  pretrained: true\n\n"
+            "# What people change most; `oneglance train FILE train.epochs=10` does so for one run.\n"
+            "train:\n"
+            f"  size: [{size}, {size}]   # height and width of the network's input, multiples of 32\n"
+            "  epochs: 40\n"
+            "  batch: 16\n"
+            "  lr: 0.001\n"
+            "  seed: 0\n"
+        )
+
+
+def _mergeable(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether two tasks are one: all alike but for some classes."""
+    if {**one, "classes": 0} != {**other, "classes": 0}:
+        return False
+    mine, theirs = set(one.get("classes", ())), set(other.get("classes", ()))
+    return mine == theirs or bool(mine & theirs)
+
+
+def _renamed_on(task: dict[str, Any], names: dict[str, str]) -> dict[str, str]:
+    if "on" not in task:
+        return {}
+    head, dot, rest = str(task["on"]).partition(".")
+    return {"on": names.get(head, head) + dot + rest}
+
+
+def _dump(data: Any) -> str:
+    import yaml
+
+    class Plain(yaml.SafeDumper):
+        def ignore_aliases(self, data: Any) -> bool:
+            return True
+
+    text: str = yaml.dump(data, Dumper=Plain, sort_keys=False, allow_unicode=True, width=100, default_flow_style=None)
+    return text
+
+
+def _input_size(folder: Path) -> int:
+    """A square that the usual image of the folder fits into without being enlarged much: 64 to 320, a multiple of 32."""
+    from itertools import islice
+
+    from oneglance.decode import ImageError, read_size
+    from oneglance.formats.files import walk_images
+
+    sides = []
+    for name in islice(walk_images(folder), GLANCE):
+        try:
+            sides.append(max(read_size(folder / name)))
+        except ImageError:
+            continue
+    usual = sorted(sides)[len(sides) // 2] if sides else 320
+    return min(320, max(64, -(-usual // 32) * 32))
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this file."""
+    app.command()(init)

@@ -1,0 +1,86 @@
+"""``oneglance train``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from oneglance.cli.app import INTERRUPTED, next_folder, next_step, out, say, say_interrupted, score_table
+from oneglance.errors import OneglanceError
+
+if TYPE_CHECKING:
+    from oneglance.training.api import Run
+
+
+def train(
+    config: Annotated[
+        Path | None, typer.Argument(help="The YAML file that `oneglance init` wrote.", show_default=False)
+    ] = None,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[KEY=VALUE]...", help="Keys of the YAML to change, such as train.epochs=10."),
+    ] = None,
+    out_folder: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="The new run's folder. Default: runs/NAME-1, NAME-2, ...", show_default=False),
+    ] = None,
+    resume: Annotated[
+        Path | None,
+        typer.Option("--resume", metavar="RUN", help="Go on with an interrupted run, as if it had not been."),
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+) -> None:
+    """Train one network for all tasks; everything that comes of it is kept in one new folder.
+
+    \b
+    [bold]Example[/]
+      oneglance train street.yaml
+      oneglance train street.yaml --out runs/long train.epochs=100 train.size='[640, 640]'
+      oneglance train --resume runs/long
+    """
+    if (config is None) == (resume is None):
+        raise OneglanceError("give either a YAML file to train by, or --resume with the folder of a run to go on with")
+    if resume is not None and (out_folder is not None or overrides):
+        raise OneglanceError("--resume goes on with a run as it was: neither --out nor overrides go with it")
+
+    from oneglance.training import api
+
+    if resume is not None:
+        folder = resume
+    else:
+        assert config is not None
+        folder = out_folder or next_folder(Path("runs"), config.stem)
+    try:
+        if resume is not None:
+            run = api.resume(folder, quiet=quiet)
+        else:
+            run = api.train(config, overrides or (), out=folder, quiet=quiet)  # type: ignore[arg-type]
+    except KeyboardInterrupt as error:
+        can = (folder / api.MANIFEST).is_file() and (folder / api.CONFIG).is_file()
+        say_interrupted(f"go on with  oneglance train --resume {folder}" if can else "nothing was trained yet")
+        raise typer.Exit(INTERRUPTED) from error
+    _report(run)
+
+
+def _report(run: Run) -> None:
+    from oneglance.config import parse_config, read_yaml
+    from oneglance.manifest import Manifest
+    from oneglance.tasks import create_tasks
+    from oneglance.training.api import CONFIG, MANIFEST, PROBLEMS
+
+    if run.scores:
+        tasks = create_tasks(parse_config(read_yaml(run.folder / CONFIG), str(run.folder / CONFIG)).tasks)
+        out().print(score_table(run.scores, tasks, "last scores on the split val"))
+    problems = run.folder / PROBLEMS
+    if problems.is_file() and (count := sum(1 for _ in problems.open(encoding="utf-8")) - 1) > 0:
+        say(f"[yellow]{count} things were passed over[/]: see {problems}")
+    say(f"the run is in {run.folder}")
+    splits = set(Manifest.read(run.folder / MANIFEST).values("split"))
+    next_step(f"oneglance evaluate {run.folder}" + ("" if "test" in splits else " --split val"))
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this file."""
+    app.command()(train)

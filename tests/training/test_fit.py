@@ -1,0 +1,208 @@
+"""The training loop: exact resumption, frozen tasks, a loss that is not finite, broken images, nothing overwritten."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import oneglance as og
+from oneglance.annotations import Instances
+from oneglance.config import parse_config
+from oneglance.errors import OneglanceError, Problems
+from oneglance.evaluation.evaluate import mean_relative_score
+from oneglance.ingest import build_manifest
+from oneglance.manifest import Manifest
+from oneglance.tasks import create_tasks
+from oneglance.training import checkpoint
+from oneglance.training.fit import BEST, LAST, STATE, Training
+
+
+def tensors(path: Path) -> dict[str, torch.Tensor]:
+    return checkpoint.load(path)[0]
+
+
+def assert_same(one: Path, other: Path) -> None:
+    a, b = tensors(one), tensors(other)
+    assert a.keys() == b.keys()
+    different = [name for name in a if not torch.equal(a[name], b[name])]
+    assert not different
+
+
+TRAIN = "import json, sys, torch; torch.set_num_threads(1); import oneglance as og; og.{call}"
+
+
+def start(call: str, cwd: Path) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-c", TRAIN.format(call=call)], cwd=cwd, start_new_session=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"}, stderr=subprocess.PIPE,
+    )  # fmt: skip
+
+
+def finish(process: subprocess.Popen[bytes]) -> None:
+    _, errors = process.communicate(timeout=600)
+    assert process.returncode == 0, errors.decode()
+
+
+@pytest.mark.slow
+def test_killed_in_the_middle_and_resumed_it_ends_with_the_very_same_weights(tmp_path, shapes):
+    (tmp_path / "c.json").write_text(json.dumps(shapes))
+    call = "train(json.load(open('c.json')), out='{}')"
+    finish(start(call.format("whole"), tmp_path))
+
+    process = start(call.format("killed"), tmp_path)
+    state = tmp_path / "killed" / STATE
+    deadline = time.monotonic() + 300
+    # Kill after the state of a step in the middle of an epoch (5 steps each) has been written.
+    while time.monotonic() < deadline and process.poll() is None:
+        if state.is_file() and checkpoint.load(state)[1]["step"] >= 7:
+            break
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert not (tmp_path / "killed" / LAST).exists()
+    step = checkpoint.load(state)[1]["step"]
+    assert 7 <= step < 15
+
+    finish(start("resume('killed')", tmp_path))
+    assert_same(tmp_path / "whole" / LAST, tmp_path / "killed" / LAST)
+    assert_same(tmp_path / "whole" / BEST, tmp_path / "killed" / BEST)
+    history = [(tmp_path / name / "history.csv").read_text() for name in ("whole", "killed")]
+    assert history[0] == history[1]
+
+
+@pytest.fixture
+def run(tmp_path, shapes, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return og.train(shapes, ["train.epochs=1"], out="run", quiet=True)
+
+
+def test_a_run_keeps_everything_that_is_needed_to_use_and_to_repeat_it(run, tmp_path):
+    names = {path.name for path in run.folder.iterdir()}
+    assert {"config.yaml", "manifest.arrow", "run.json", "history.csv", "problems.csv", LAST, BEST, STATE} <= names
+    assert set(run.scores) == {"kind", "squares"}
+    again = og.train(tmp_path / "run" / "config.yaml", out="again", quiet=True)
+    assert_same(run.folder / LAST, again.folder / LAST)
+
+
+def test_a_run_is_loaded_and_asked(run, tmp_path):
+    model = og.load(run.folder)
+    answers = model(tmp_path / "data" / "val" / "bright" / "20.png")
+    assert set(answers) == {"kind", "squares"}
+    assert answers["kind"].name in ("bright", "dark")
+    assert isinstance(answers["squares"], Instances)
+    assert answers.plot().width >= 64
+
+
+def test_nothing_is_overwritten_and_a_finished_run_is_not_resumed(run, shapes):
+    with pytest.raises(OneglanceError, match=r"run: not empty, and nothing is ever overwritten"):
+        og.train(shapes, out="run", quiet=True)
+    with pytest.raises(OneglanceError, match="this training is finished"):
+        og.resume("run", quiet=True)
+
+
+def training(tmp_path: Path, config: dict, **changes: object) -> Training:
+    settings = parse_config(config, overrides=[f"{k}={json.dumps(v)}" for k, v in changes.items()])
+    folder = tmp_path / "run"
+    folder.mkdir(exist_ok=True)
+    manifest = build_manifest(settings, tmp_path, Problems())
+    return Training(settings, manifest, folder, Problems(), quiet=True)
+
+
+def test_half_of_the_images_are_unknown_to_the_detector(tmp_path, shapes):
+    manifest = build_manifest(parse_config(shapes), tmp_path, Problems())
+    assert manifest.labelled("kind").sum() == 24
+    assert manifest.labelled("squares").sum() == 12
+    assert len(manifest) == 24
+
+
+def test_a_frozen_task_keeps_weights_and_statistics_and_has_no_loss(tmp_path, shapes):
+    shapes["tasks"]["squares"]["freeze"] = True
+    one = training(tmp_path, shapes, **{"train.epochs": 1})
+    before = {k: v.clone() for k, v in one.network.heads["squares"].state_dict().items()}
+    other = one.network.heads["kind"].linear.weight.clone()
+    one.run()
+    after = one.network.heads["squares"].state_dict()
+    assert all(torch.equal(before[k], after[k]) for k in before)
+    assert any("running_mean" in k for k in before)
+    assert not torch.equal(other, one.network.heads["kind"].linear.weight)
+    history = (tmp_path / "run" / "history.csv").read_text().splitlines()
+    assert any(",loss,kind," in line for line in history)
+    assert not any(",loss,squares," in line for line in history)
+
+
+def test_a_loss_that_is_not_finite_stops_with_the_batch_saved(tmp_path, shapes, monkeypatch):
+    one = training(tmp_path, shapes)
+    task = one.tasks["kind"]
+    plain, calls = task.loss, []
+
+    def broken(outputs, targets):
+        calls.append(1)
+        terms = plain(outputs, targets)
+        return {k: v * float("nan") for k, v in terms.items()} if len(calls) == 3 else terms
+
+    monkeypatch.setattr(task, "loss", broken)
+    with pytest.raises(OneglanceError, match=r"not finite at step 2 \(kind\.class.*nonfinite_step_2\.safetensors"):
+        one.run()
+    saved, facts = checkpoint.load(tmp_path / "run" / "nonfinite_step_2.safetensors")
+    assert saved["images"].shape[1:] == (3, 64, 64)
+    assert len(facts["paths"]) == 4
+
+
+def test_an_image_that_breaks_after_it_was_listed_is_reported_and_passed_over(tmp_path, shapes):
+    one = training(tmp_path, shapes, **{"train.epochs": 2})
+    bad = sorted((tmp_path / "data" / "train" / "dark").iterdir())[0]
+    bad.write_bytes(bad.read_bytes()[:200])
+    one.run()
+    assert [Path(p.where).name for p in one.problems] == [bad.name]
+
+
+def test_data_or_length_that_changed_are_not_resumed_silently(tmp_path, shapes):
+    training(tmp_path, shapes, **{"train.epochs": 1}).run()
+    longer = training(tmp_path, shapes, **{"train.epochs": 2})
+    with pytest.raises(OneglanceError, match="other data or another number of steps"):
+        longer.run(resume=True)
+
+
+def test_nothing_to_train_on_is_said(tmp_path, shapes):
+    shapes["splits"] = {"fractions": {"val": 1.0}}
+    settings = parse_config(shapes)
+    manifest = build_manifest(settings, tmp_path, Problems())
+    only_val = manifest.select(manifest.rows(split="val"))
+    with pytest.raises(OneglanceError, match="no image of the split 'train' is labelled"):
+        Training(settings, Manifest(only_val.table, only_val.columns), tmp_path, Problems(), quiet=True)
+
+
+def test_averaged_weights_are_what_is_saved(tmp_path, shapes):
+    one = training(tmp_path, shapes, **{"train.epochs": 1})
+    one.run()
+    saved, own = tensors(tmp_path / "run" / LAST), one.network.state_dict()
+    weight = "heads.kind.linear.weight"
+    torch.testing.assert_close(saved[weight], one.average.state[weight])
+    assert not torch.equal(saved[weight], own[weight])
+
+
+def test_the_mean_relative_score_weighs_tasks_alike_whatever_their_unit():
+    tasks = create_tasks(
+        parse_config(
+            {
+                "tasks": {
+                    "kind": {"kind": "classification", "classes": ["a", "b"]},
+                    "eyes": {"kind": "keypoints", "points": 2},
+                },
+                "sources": [{"format": "folder", "root": ".", "tasks": ["kind", "eyes"]}],
+            }
+        ).tasks
+    )
+    best = {"kind": 0.8, "eyes": 0.05}
+    assert mean_relative_score(best, best, tasks) == 1
+    assert mean_relative_score({"kind": 0.4, "eyes": 0.05}, best, tasks) == pytest.approx(0.75)
+    assert mean_relative_score({"kind": 0.8, "eyes": 0.1}, best, tasks) == pytest.approx(0.75)
+    assert mean_relative_score({"kind": float("nan"), "eyes": 0.05}, best, tasks) == 1
+    assert np.isnan(mean_relative_score({"kind": float("nan")}, best, tasks))
