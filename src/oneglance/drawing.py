@@ -39,7 +39,7 @@ Colour = tuple[int, int, int]
 
 # Okabe & Ito's colours, which people with any kind of colour vision tell apart; then further ones, as far away as can be.
 PALETTE: tuple[Colour, ...] = (
-    (230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (0, 114, 178), (213, 94, 0), (204, 121, 167),
+    (230, 159, 0), (86, 180, 233), (0, 158, 115), (204, 121, 167), (0, 114, 178), (240, 228, 66), (213, 94, 0),
     (148, 103, 189), (140, 200, 75), (220, 50, 60), (120, 220, 210), (155, 105, 60), (190, 190, 255), (255, 150, 130),
     (90, 90, 200), (190, 190, 60), (255, 105, 220), (60, 130, 70), (170, 60, 110), (200, 200, 200),
 )  # fmt: skip
@@ -256,7 +256,9 @@ class _Painter:
                 cv2.polylines(self.canvas, [line], False, INK, self.stroke + 2, cv2.LINE_AA, _SHIFT)
                 cv2.polylines(self.canvas, [line], False, base, self.stroke, cv2.LINE_AA, _SHIFT)
         few = len(points.xy) <= NAMED_POINTS
-        radius = (1.9 if few else 1.3) * self.stroke + 1
+        spread = np.ptp(points.xy[labelled], axis=0).max() * self.scale if labelled.any() else 0.0
+        # Many points on a small face would run into one another.
+        radius = 1.7 * self.stroke + 1 if few else float(np.clip(spread / 90, 1, 1.3 * self.stroke + 1))
         for k in np.flatnonzero(labelled).tolist():
             colour = _colour(k) if few and named else base
             at = tuple(int(v) for v in self._fixed(points.xy[k]))

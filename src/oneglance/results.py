@@ -52,8 +52,8 @@ def to_json(annotation: Annotation, column: Column | None = None, mask: str | No
             kept = {"type": "tags", "names": list(names), "annotated": known, **_scores(classes, scores)}
             return _without_none(kept)
         case Numbers(values):
-            names = list(column.targets) if column is not None and column.targets else None
-            return _without_none({"type": "numbers", "names": names, "values": _floats(values)})
+            targets = list(column.targets) if column is not None and column.targets else None
+            return _without_none({"type": "numbers", "names": targets, "values": _floats(values)})
         case Identity(name, vector):
             return _without_none({"type": "identity", "name": name, "vector": _floats(vector)})
         case Points():

@@ -19,10 +19,12 @@ from oneglance.manifest import Column, Columns
 GOOD_BOX = ("cat", [2.0, 3.0, 12.0, 13.0])
 
 
-# -- COCO: one bad annotation (or image) beside a good one ------------------------------------------------------------
+# -- COCO: one bad annotation (or image) beside a good one
 
 
-def coco(tmp: Path, *annotations: Any, images: Any = None, categories: Any = None, **more: Any) -> dict[str, Any]:
+def coco(
+    tmp: Path, *annotations: Any, images: Any = None, categories: Any = None, **more: Any
+) -> dict[str, Any]:
     """A data set of two images; the good annotation is on the first."""
     image(tmp / "images" / "a.jpg")
     image(tmp / "images" / "b.jpg")
@@ -44,7 +46,15 @@ def coco(tmp: Path, *annotations: Any, images: Any = None, categories: Any = Non
 
 def bad(**changes: Any) -> dict[str, Any]:
     """A bad annotation of the second image."""
-    return {"id": 2, "image_id": 2, "category_id": 5, "bbox": [1, 1, 5, 5], "area": 25, "iscrowd": 0, **changes}
+    return {
+        "id": 2,
+        "image_id": 2,
+        "category_id": 5,
+        "bbox": [1, 1, 5, 5],
+        "area": 25,
+        "iscrowd": 0,
+        **changes,
+    }
 
 
 COCO_OBJECTS = {
@@ -89,7 +99,10 @@ COCO_PARTS = {
     "RLE of a huge run": (bad(segmentation={"size": [H, W], "counts": [0, 10**15]}), "sum to"),
     "RLE that is not text of COCO": (bad(segmentation={"size": [H, W], "counts": "\u20ac"}), "not COCO's"),
     "RLE without counts": (bad(segmentation={"size": [H, W]}), "neither a string"),
-    "keypoints not 3 for each": (bad(category_id=9, keypoints=[1, 1, 2, 3]), "6 (3 for each of its 2 points)"),
+    "keypoints not 3 for each": (
+        bad(category_id=9, keypoints=[1, 1, 2, 3]),
+        "6 (3 for each of its 2 points)",
+    ),
     "keypoint visibility 7": (bad(category_id=9, keypoints=[1, 1, 7, 3, 3, 2]), "not 0, 1 or 2"),
     "keypoint of NaN": (bad(category_id=9, keypoints=[1, math.nan, 2, 3, 3, 2]), "not a place"),
     "negative area": (bad(area=-5), "area is -5"),
@@ -195,7 +208,7 @@ def test_a_file_that_is_no_coco_is_refused_with_its_name(case: str, tmp_path: Pa
     text, says = COCO_FILES[case]
     source = coco(tmp_path)
     (tmp_path / "labels.json").write_text(text)
-    with pytest.raises(OneglanceError, match="labels.json") as caught:
+    with pytest.raises(OneglanceError, match=r"labels\.json") as caught:
         read(source, OBJECTS, tmp_path)
     assert says in str(caught.value)
 
@@ -215,7 +228,8 @@ def test_files_that_are_missing_or_not_utf8_are_named(tmp_path: Path) -> None:
         read({**source, "tasks": ["ground"]}, {"ground": Column("segments", ("road",))}, tmp_path)
 
 
-# -- VOC --------------------------------------------------------------------------------------------------------------
+# -- VOC
+#
 
 
 def voc(tmp: Path, objects: str = "", raw: bytes | None = None) -> dict[str, Any]:
@@ -224,7 +238,7 @@ def voc(tmp: Path, objects: str = "", raw: bytes | None = None) -> dict[str, Any
         image(tmp / "JPEGImages" / f"{name}.jpg")
     (tmp / "Annotations").mkdir(exist_ok=True)
     size = f"<size><width>{W}</width><height>{H}</height></size>"
-    good = "<object><name>cat</name><bndbox><xmin>3</xmin><ymin>4</ymin><xmax>12</xmax><ymax>13</ymax></bndbox></object>"
+    good = voc_box(3, 4, 12, 13)
     (tmp / "Annotations" / "a.xml").write_text(f"<annotation>{size}{good}</annotation>")
     data = f"<annotation>{size}{objects}</annotation>".encode() if raw is None else raw
     (tmp / "Annotations" / "b.xml").write_bytes(data)
@@ -237,7 +251,7 @@ def voc_box(x1: Any, y1: Any, x2: Any, y2: Any, name: str = "cat") -> str:
 
 
 VOC_OBJECTS = {
-    "no size": (voc_box(5, 5, 5, 9), "no size"),
+    "no size": (voc_box(5, 5, 5, 5), "no size"),
     "negative": (voc_box(9, 9, 5, 5), "high"),
     "outside": (voc_box(900, 5, 950, 9), "outside the image"),
     "NaN": (voc_box("nan", 5, 7, 9), "'nan'"),
@@ -259,10 +273,16 @@ def test_a_bad_voc_object_is_passed_over(case: str, tmp_path: Path) -> None:
     assert says in problems[0]
 
 
-BOMB = b"""<?xml version="1.0"?><!DOCTYPE a [<!ENTITY x "ha"><!ENTITY y "&x;&x;&x;&x;">]><annotation>&y;</annotation>"""
+BOMB = (
+    b'<?xml version="1.0"?><!DOCTYPE a [<!ENTITY x "ha"><!ENTITY y "&x;&x;&x;&x;">]>'
+    b"<annotation>&y;</annotation>"
+)
 VOC_FILES = {
     "entities": (BOMB, "DTD"),
-    "outside entity": (b'<!DOCTYPE a [<!ENTITY x SYSTEM "file:///etc/passwd">]><annotation>&x;</annotation>', "DTD"),
+    "outside entity": (
+        b'<!DOCTYPE a [<!ENTITY x SYSTEM "file:///etc/passwd">]><annotation>&x;</annotation>',
+        "DTD",
+    ),
     "not XML": (b"<annotation>", "not XML"),
     "empty file": (b"", "not XML"),
     "another root": (b"<html/>", "<html>"),
@@ -299,7 +319,8 @@ def test_voc_names_xml_without_image_wrong_sizes_and_two_splits(tmp_path: Path) 
     assert len(problems) == 3
 
 
-# -- YOLO -------------------------------------------------------------------------------------------------------------
+# -- YOLO
+#
 
 
 def yolo(tmp: Path, text: str | bytes) -> dict[str, Any]:
@@ -308,7 +329,13 @@ def yolo(tmp: Path, text: str | bytes) -> dict[str, Any]:
     (tmp / "labels").mkdir(exist_ok=True)
     (tmp / "labels" / "a.txt").write_text("0 0.175 0.266666666667 0.25 0.333333333333\n")
     (tmp / "labels" / "b.txt").write_bytes(text if isinstance(text, bytes) else text.encode())
-    return {"format": "yolo", "images": "images", "labels": "labels", "names": ["cat", "dog"], "tasks": ["objects"]}
+    return {
+        "format": "yolo",
+        "images": "images",
+        "labels": "labels",
+        "names": ["cat", "dog"],
+        "tasks": ["objects"],
+    }
 
 
 GOOD_LINE = "1 0.5 0.5 0.5 0.5"
@@ -378,12 +405,12 @@ def test_a_bad_data_yaml_is_refused_with_its_name(case: str, tmp_path: Path) -> 
     image(tmp_path / "outside" / "x.jpg")
     image(tmp_path / "a" / "set" / "images" / "x.jpg")
     (tmp_path / "a" / "set" / "data.yaml").write_text(text)
-    with pytest.raises(OneglanceError, match="data.yaml") as caught:
+    with pytest.raises(OneglanceError, match=r"data\.yaml") as caught:
         read({"format": "yolo", "root": "a/set", "tasks": ["objects"]}, OBJECTS, tmp_path)
     assert says in str(caught.value)
 
 
-# -- tables -----------------------------------------------------------------------------------------------------------
+# -- tables
 
 KINDS: Columns = {"kind": Column("label", ("cat", "dog")), "age": Column("numbers", targets=("age",))}
 
@@ -413,7 +440,9 @@ CSV_ROWS = {
 @pytest.mark.parametrize("case", CSV_ROWS)
 def test_a_bad_row_is_passed_over(case: str, tmp_path: Path) -> None:
     row, says = CSV_ROWS[case]
-    records, problems = read(table(tmp_path, f"image,kind,age\na.jpg,cat,3\n{row}\nc.jpg,dog,\n"), KINDS, tmp_path)
+    records, problems = read(
+        table(tmp_path, f"image,kind,age\na.jpg,cat,3\n{row}\nc.jpg,dog,\n"), KINDS, tmp_path
+    )
     found = {record.path.name: record.annotations["kind"] for record in records}
     assert found["a.jpg"].name == "cat"  # type: ignore[union-attr]
     assert found["c.jpg"].name == "dog"  # type: ignore[union-attr]
@@ -436,12 +465,12 @@ CSV_FILES = {
 @pytest.mark.parametrize("case", CSV_FILES)
 def test_a_bad_table_is_refused_with_its_name(case: str, tmp_path: Path) -> None:
     text, says = CSV_FILES[case]
-    with pytest.raises(OneglanceError, match="labels.csv") as caught:
+    with pytest.raises(OneglanceError, match=r"labels\.csv") as caught:
         read(table(tmp_path, text), KINDS, tmp_path)
     assert says in str(caught.value)
 
 
-# -- masks, folders, LabelMe ------------------------------------------------------------------------------------------
+# -- masks, folders, LabelMe
 
 
 def test_bad_masks_leave_their_images_unlabelled(tmp_path: Path) -> None:
@@ -479,8 +508,16 @@ def test_bad_folders_are_reported(tmp_path: Path) -> None:
     (tmp_path / "cat" / "notes.txt").write_text("x")
     (tmp_path / "cat" / "z.jpg").write_text("<svg/>")
     records, problems = read({"format": "folder", "root": ".", "tasks": ["kind"]}, KINDS, tmp_path)
-    assert [(r.path.name, r.annotations["kind"] is None) for r in records] == [("a.jpg", False), ("b.jpg", True)]
-    for says in ("'cats'; did you mean 'cat'", "loose.jpg: an image in no class folder", "z.jpg", "1 times: a file that is no"):
+    assert [(r.path.name, r.annotations["kind"] is None) for r in records] == [
+        ("a.jpg", False),
+        ("b.jpg", True),
+    ]
+    for says in (
+        "'cats'; did you mean 'cat'",
+        "loose.jpg: an image in no class folder",
+        "z.jpg",
+        "1 times: a file that is no",
+    ):
         assert any(says in problem for problem in problems), (says, problems)
     assert len(problems) == 4
 

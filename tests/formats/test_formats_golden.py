@@ -1,4 +1,6 @@
-"""Tiny files by hand, and exactly what they mean: coordinates, unknown against empty, classes, points, splits."""
+"""Tiny files by hand, and exactly what they mean: coordinates, unknown against empty, classes, points,
+splits.
+"""
 
 from __future__ import annotations
 
@@ -23,16 +25,22 @@ def coco(tmp: Path, name: str, annotations: list[Any], categories: list[Any], **
     images = [{"id": i, "file_name": f"{stem}.jpg", "license": 4} for i, stem in ((7, "a"), (3, "b"))]
     for stem in "abc":
         image(tmp / "images" / f"{stem}.jpg")
-    (tmp / name).write_text(json.dumps({"images": images, "annotations": annotations, "categories": categories, **more}))
+    (tmp / name).write_text(
+        json.dumps({"images": images, "annotations": annotations, "categories": categories, **more})
+    )
 
 
-CATEGORIES = [{"id": 44, "name": "dog", "keypoints": ["tail", "nose"], "skeleton": [[1, 2]]}, {"id": 2, "name": "cat"}]
+CATEGORIES = [
+    {"id": 44, "name": "dog", "keypoints": ["tail", "nose"], "skeleton": [[1, 2]]},
+    {"id": 2, "name": "cat"},
+]
 
 
 def test_coco_boxes_masks_points_and_what_goes_with_them(tmp_path: Path) -> None:
     dog = {
         "id": 9, "image_id": 7, "category_id": 44, "bbox": [1.5, 2, 10, 20.25], "area": 33.5, "iscrowd": 0,
-        "segmentation": [[1, 2, 11, 2, 11, 22]], "keypoints": [5, 6, 1, 0, 0, 0], "num_keypoints": 1, "note": "x",
+        "segmentation": [[1, 2, 11, 2, 11, 22]],
+        "keypoints": [5, 6, 1, 0, 0, 0], "num_keypoints": 1, "note": "x",
     }  # fmt: skip
     crowd = {"id": 0, "image_id": 7, "category_id": 2, "bbox": [0, 0, 2, 1], "area": 2, "iscrowd": 1,
              "segmentation": {"size": [H, W], "counts": [0, 1, H - 1, 1, H * W - H - 1]}}  # fmt: skip
@@ -40,7 +48,13 @@ def test_coco_boxes_masks_points_and_what_goes_with_them(tmp_path: Path) -> None
     (tmp_path / "captions.json").write_text(
         json.dumps({"images": [], "annotations": [{"image_id": 7, "id": 1, "caption": "Two animals."}]})
     )
-    source = {"format": "coco", "images": "images", "labels": "x.json", "captions": "captions.json", "tasks": ["objects"]}
+    source = {
+        "format": "coco",
+        "images": "images",
+        "labels": "x.json",
+        "captions": "captions.json",
+        "tasks": ["objects"],
+    }
     (a, b), problems = read(source, SHAPED, tmp_path)
     assert not problems
     assert (a.path, a.width, a.height, a.source) == (tmp_path / "images" / "a.jpg", W, H, "images")
@@ -58,7 +72,8 @@ def test_coco_boxes_masks_points_and_what_goes_with_them(tmp_path: Path) -> None
     assert (other.label, other.id, other.crowd, other.points) == ("cat", 0, True, None)
     assert rle.decode(other.rle).sum() == 2
     assert rle.decode(other.rle)[0, :2].all()
-    # Listed without annotations: looked at, nothing there. On disk but not listed: no row, or an unlabelled one.
+    # Listed without annotations: looked at, nothing there. On disk but not listed: no row, or an unlabelled
+    # one.
     assert b.annotations["objects"] == Instances(())
     records, _ = read({**source, "unlabelled": True}, SHAPED, tmp_path)
     assert [record.annotations["objects"] is None for record in records] == [False, False, True]
@@ -75,7 +90,8 @@ def test_a_class_that_coco_does_not_know_is_unknown_and_others_are_left_out(tmp_
     assert a.annotations["objects"].annotated == ("cat",)
     assert b.annotations["objects"] == Instances((), ("cat",))
     assert problems == [
-        "source 'images': 2 of class 'dog' left out: no task of this source has the class; did you mean 'dogs'?"
+        "source 'images': 2 of class 'dog' left out: no task of this source has the class; did you mean "
+        "'dogs'?"
     ]
     (a, b), problems = read({**source, "rename": {"dog": "dogs"}}, columns, tmp_path)
     assert [item.label for item in items(a)] == ["cat", "dogs", "dogs"]
@@ -89,7 +105,10 @@ def test_a_class_that_coco_does_not_know_is_unknown_and_others_are_left_out(tmp_
 
 
 def test_two_tasks_share_a_file_and_only_strangers_are_reported(tmp_path: Path) -> None:
-    rows = [{"id": i, "image_id": 7, "category_id": c, "bbox": [1, 1, 5, 5], "area": 25} for i, c in ((1, 2), (2, 44))]
+    rows = [
+        {"id": i, "image_id": 7, "category_id": c, "bbox": [1, 1, 5, 5], "area": 25}
+        for i, c in ((1, 2), (2, 44))
+    ]
     coco(tmp_path, "x.json", rows, CATEGORIES)
     columns: Columns = {
         "cats": Column("instances", ("cat",)), "dogs": Column("instances", ("dog",)),
@@ -112,7 +131,8 @@ def test_instances_and_keypoints_of_one_id_are_put_together(tmp_path: Path) -> N
                               {**same_object, "id": 6, "category_id": 2}],
          [{"id": 1, "name": "dog"}, {"id": 2, "name": "cat"}])  # fmt: skip
     coco(tmp_path, "k.json", [{**same_object, "category_id": 44, "keypoints": [1, 1, 2, 3, 3, 2]},
-                              {**same_object, "id": 8, "category_id": 44, "keypoints": [0] * 6}], CATEGORIES[:1])  # fmt: skip
+                              {**same_object, "id": 8, "category_id": 44, "keypoints": [0] * 6}],
+         CATEGORIES[:1])  # fmt: skip
     source = {"format": "coco", "images": "images", "labels": ["i.json", "k.json"], "tasks": ["objects"]}
     (a, _), problems = read(source, SHAPED, tmp_path)
     dog, cat, other = items(a)
@@ -140,7 +160,12 @@ def test_voc_pixels_are_one_based_and_inclusive_and_no_xml_is_unlabelled(tmp_pat
     (a, b, c), problems = read({"format": "voc", "root": ".", "tasks": ["objects"]}, OBJECTS, tmp_path)
     (dog,) = items(a)
     assert dog.box.tolist() == [0, 0, W, H]
-    assert (dog.difficult, dog.truncated, dog.attributes, dog.extra) == (True, True, {"occluded": 1}, {"pose": "Left"})
+    assert (dog.difficult, dog.truncated, dog.attributes, dog.extra) == (
+        True,
+        True,
+        {"occluded": 1},
+        {"pose": "Left"},
+    )
     assert b.annotations["objects"] == Instances(())
     assert c.annotations["objects"] is None
     assert len(problems) == 1
@@ -154,7 +179,9 @@ def test_yolo_boxes_polygons_points_and_missing_files(tmp_path: Path) -> None:
     (tmp_path / "labels" / "train" / "a.txt").write_text("1 0.5 0.5 0.25 0.2\n0 0 0 1 0 1 1\n")
     (tmp_path / "labels" / "train" / "b.txt").write_text("")
     (tmp_path / "list.txt").write_text("./images/val/c.jpg\n")
-    (tmp_path / "data.yaml").write_text("path: .\ntrain: images/train\nval: list.txt\nnames: {0: cat, 1: dog}\n")
+    (tmp_path / "data.yaml").write_text(
+        "path: .\ntrain: images/train\nval: list.txt\nnames: {0: cat, 1: dog}\n"
+    )
     source: dict[str, Any] = {"format": "yolo", "root": ".", "tasks": ["objects"]}
     (a, b, c), problems = read(source, OBJECTS, tmp_path)
     assert [record.split for record in (a, b, c)] == ["train", "train", "val"]
@@ -199,7 +226,8 @@ ALL: Columns = {
     "face": Column("points", points=("nose", "tail")),
 }  # fmt: skip
 FIELDS = {
-    "kind": {"column": "species", "values": {1: "cat", 2: "dog"}}, "looks": ["wet", "old"], "size": ["kg", "cm"],
+    "kind": {"column": "species", "values": {1: "cat", 2: "dog"}}, "looks": ["wet", "old"],
+    "size": ["kg", "cm"],
     "who": "name", "face": {"x": "{name}_x", "y": "{name}_y", "visible": "{name}_vis"},
 }  # fmt: skip
 HEAD = "image;species;wet;old;kg;cm;name;nose_x;nose_y;nose_vis;tail_x;tail_y;tail_vis;part;film"
@@ -208,7 +236,12 @@ HEAD = "image;species;wet;old;kg;cm;name;nose_x;nose_y;nose_vis;tail_x;tail_y;ta
 def test_a_table_with_everything_and_a_row_with_nothing(tmp_path: Path) -> None:
     for stem in "abc":
         image(tmp_path / "images" / f"{stem}.jpg")
-    rows = [HEAD, 'a.jpg;2;1;0;3.5;;"O;Neil";4;5;1;9;9;0;val;f1', "b.jpg" + ";" * 14, "c.jpg;1;;1;1;2;;1;2;1;-3;4;1;;"]
+    rows = [
+        HEAD,
+        'a.jpg;2;1;0;3.5;;"O;Neil";4;5;1;9;9;0;val;f1',
+        "b.jpg" + ";" * 14,
+        "c.jpg;1;;1;1;2;;1;2;1;-3;4;1;;",
+    ]
     (tmp_path / "t.csv").write_text("\ufeff" + "\r\n".join(rows) + "\r\n", encoding="utf-8")
     source = {"format": "csv", "labels": "t.csv", "images": "images", "tasks": FIELDS, "split_column": "part",
               "group_column": "film"}  # fmt: skip
@@ -228,7 +261,8 @@ def test_a_table_with_everything_and_a_row_with_nothing(tmp_path: Path) -> None:
 def test_a_table_of_blanks_without_header_as_the_pets_have_it(tmp_path: Path) -> None:
     image(tmp_path / "images" / "Bengal_1.jpg")
     (tmp_path / "list.txt").write_text("#Image CLASS-ID\n#more\nBengal_1 6 1 2\n")
-    source = {"format": "csv", "labels": "list.txt", "images": "images", "image": "{name}.jpg", "split": "train",
+    source = {"format": "csv", "labels": "list.txt", "images": "images", "image": "{name}.jpg",
+              "split": "train",
               "columns": ["name", "breed", "species", "x"],
               "tasks": {"kind": {"column": "species", "values": {1: "cat", 2: "dog"}}}}  # fmt: skip
     (record,), problems = read(source, ALL, tmp_path)
@@ -249,7 +283,9 @@ def test_a_table_of_objects_has_a_row_each_and_a_row_for_nothing(tmp_path: Path)
     (tmp_path / "t.csv").write_text("image,x0,y0,x1,y1,x2,y2\na.jpg,1,1,9,1,9,5\n")
     field = {"x": "x{i}", "y": "y{i}", "outline": True}
     (a,), _ = read(
-        {"format": "csv", "labels": "t.csv", "tasks": {"objects": field}}, {"objects": Column("instances", ("cat",))}, tmp_path
+        {"format": "csv", "labels": "t.csv", "tasks": {"objects": field}},
+        {"objects": Column("instances", ("cat",))},
+        tmp_path,
     )
     (item,) = items(a)
     assert (item.label, item.box.tolist()) == ("cat", [1, 1, 9, 5])
@@ -272,17 +308,20 @@ def test_masks_are_found_by_name_and_not_decoded(tmp_path: Path) -> None:
         image(tmp_path / split / "a.jpg")
     image(tmp_path / "train" / "b.jpg")
     mask(tmp_path / "m" / "train" / "a_mask.png", np.full((H, W), 3))
-    palette = Image.fromarray(np.full((H, W), 1, np.uint8), "P") if False else Image.new("P", (W, H), 1)
+    palette = Image.new("P", (W, H), 1)
     (tmp_path / "m" / "val").mkdir(parents=True)
     palette.putpalette([0, 0, 0, 200, 10, 10])
     palette.save(tmp_path / "m" / "val" / "a_mask.png")
     source: dict[str, Any] = {
         "format": "masks", "images": {"train": "train", "val": "val"}, "suffix": "_mask",
-        "labels": {"train": "m/train", "val": "m/val"}, "values": {1: "road", 3: "heaven"}, "rename": {"heaven": "sky"},
+        "labels": {"train": "m/train", "val": "m/val"}, "values": {1: "road", 3: "heaven"},
+        "rename": {"heaven": "sky"},
         "tasks": ["ground"], "scan": True,
     }  # fmt: skip
     (a, b, c), problems = read(source, GROUND, tmp_path)
-    assert a.annotations["ground"] == Segments(tmp_path / "m" / "train" / "a_mask.png", ((1, "road"), (3, "sky")))
+    assert a.annotations["ground"] == Segments(
+        tmp_path / "m" / "train" / "a_mask.png", ((1, "road"), (3, "sky"))
+    )
     assert b.annotations["ground"] is None
     assert (c.split, c.annotations["ground"].path.name) == ("val", "a_mask.png")
     assert len(problems) == 1
@@ -293,7 +332,9 @@ def test_masks_are_found_by_name_and_not_decoded(tmp_path: Path) -> None:
 
 
 def labelme(path: Path, shapes: list[Any], **more: Any) -> None:
-    path.write_text(json.dumps({"imagePath": path.stem + ".jpg", "shapes": shapes, "imageData": "x" * 100, **more}))
+    path.write_text(
+        json.dumps({"imagePath": path.stem + ".jpg", "shapes": shapes, "imageData": "x" * 100, **more})
+    )
 
 
 def test_labelme_groups_points_circles_and_flags(tmp_path: Path) -> None:
@@ -302,8 +343,19 @@ def test_labelme_groups_points_circles_and_flags(tmp_path: Path) -> None:
     shapes = [
         {"label": "cat", "points": [[1, 1], [9, 1], [9, 9]], "group_id": 1, "shape_type": "polygon"},
         {"label": "cat", "points": [[11, 1], [19, 1], [19, 9]], "group_id": 1, "shape_type": "polygon"},
-        {"label": "nose", "points": [[4, 5]], "group_id": 1, "shape_type": "point", "flags": {"occluded": True}},
-        {"label": "dog", "points": [[30, 20], [20, 10]], "shape_type": "rectangle", "flags": {"difficult": True}},
+        {
+            "label": "nose",
+            "points": [[4, 5]],
+            "group_id": 1,
+            "shape_type": "point",
+            "flags": {"occluded": True},
+        },
+        {
+            "label": "dog",
+            "points": [[30, 20], [20, 10]],
+            "shape_type": "rectangle",
+            "flags": {"difficult": True},
+        },
         {"label": "dog", "points": [[20, 15], [25, 15]], "group_id": None, "shape_type": "circle"},
         {"label": "edge", "points": [[1, 1], [5, 5]], "shape_type": "line"},
     ]

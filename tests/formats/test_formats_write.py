@@ -15,7 +15,18 @@ from format_helpers import OBJECTS, H, W, boxes, f32, image, items, mask, read
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from oneglance.annotations import Identity, Instance, Instances, Label, Numbers, Points, Record, Segments, Tags, same
+from oneglance.annotations import (
+    Identity,
+    Instance,
+    Instances,
+    Label,
+    Numbers,
+    Points,
+    Record,
+    Segments,
+    Tags,
+    same,
+)
 from oneglance.decode import decode_mask
 from oneglance.errors import OneglanceError
 from oneglance.formats import FORMATS, WriteOptions, convert, recognise, rle
@@ -30,7 +41,7 @@ grid = st.integers(0, 19)
 @st.composite
 def box(draw: Any) -> np.ndarray:
     x, y = draw(grid), draw(grid) / 2
-    return f32(x, y, x + draw(st.integers(1, 20)), y + draw(st.integers(1, 20)))
+    return f32(x, y, x + draw(st.integers(1, 20)), y + draw(st.integers(2, 20)))
 
 
 @st.composite
@@ -81,13 +92,17 @@ def row(folder: Path, name: str, annotations: dict[str, Any], **more: Any) -> Re
     return Record(path, W, H, annotations=annotations, source="x", **more)
 
 
-def again(target: str, records: list[Record], columns: Columns, source: dict[str, Any]) -> tuple[list[Record], list[str]]:
+def again(
+    target: str, records: list[Record], columns: Columns, source: dict[str, Any]
+) -> tuple[list[Record], list[str]]:
     """Write, read, and give the records in their first order."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "out"
         said = FORMATS[target].write(records, columns, out, WriteOptions())
         tasks = list(columns)
-        found, problems = read({"format": target, "root": "out", "tasks": tasks, **source}, columns, Path(folder))
+        found, problems = read(
+            {"format": target, "root": "out", "tasks": tasks, **source}, columns, Path(folder)
+        )
         assert not [p for p in problems if "times: no " not in p], problems
         by_name = {record.path.name: record for record in found}
     return [by_name[record.path.name] for record in records if record.path.name in by_name], said
@@ -121,7 +136,9 @@ def check(before: list[Record], after: list[Record], task: str = "objects") -> N
 @quick
 def test_coco_and_back(tmp_path: Path, content: list[list[Instance]]) -> None:
     records = [row(tmp_path, f"{i}.jpg", {"objects": Instances(tuple(one))}) for i, one in enumerate(content)]
-    after, said = again("coco", records, SHAPED, {"images": "images", "labels": "annotations/objects_all.json"})
+    after, said = again(
+        "coco", records, SHAPED, {"images": "images", "labels": "annotations/objects_all.json"}
+    )
     check(records, after)
     assert not said
 
@@ -134,11 +151,13 @@ def test_coco_and_back(tmp_path: Path, content: list[list[Instance]]) -> None:
         ("voc", {}),
         ("yolo", {}),
         ("labelme", {}),
-        ("csv", {"images": "images", "labels": "objects.csv", "tasks": {"objects": {"box": ["x1", "y1", "x2", "y2"], "label": "label"}}}),
+        ("csv", {"images": "images", "labels": "objects.csv"}),
         ("coco", {"images": "images", "labels": "annotations/objects_all.json"}),
     ],
 )  # fmt: skip
-def test_boxes_through_every_format(tmp_path: Path, target: str, source: Any, content: list[list[Instance]]) -> None:
+def test_boxes_through_every_format(
+    tmp_path: Path, target: str, source: Any, content: list[list[Instance]]
+) -> None:
     # Two objects of the same class and place are one to YOLO's readers.
     unique = [list({(i.label, *i.box.tolist()): i for i in one}.values()) for one in content]
     records = [row(tmp_path, f"{i}.jpg", {"objects": Instances(tuple(one))}) for i, one in enumerate(unique)]
@@ -150,7 +169,10 @@ def test_boxes_through_every_format(tmp_path: Path, target: str, source: Any, co
 @quick
 def test_labelme_and_back(tmp_path: Path, content: list[list[Instance]]) -> None:
     whole = [
-        [replace(i, points=i.points if i.points is not None and i.points.visibility.any() else None) for i in one]
+        [
+            replace(i, points=i.points if i.points is not None and i.points.visibility.any() else None)
+            for i in one
+        ]
         for one in content
     ]
     records = [row(tmp_path, f"{i}.jpg", {"objects": Instances(tuple(one))}) for i, one in enumerate(whole)]
@@ -164,7 +186,9 @@ def test_labelme_and_back(tmp_path: Path, content: list[list[Instance]]) -> None
 def test_yolo_points_and_back(tmp_path: Path, content: list[Points], around_them: list[np.ndarray]) -> None:
     items_ = tuple(Instance("dog", b, points=p) for p, b in zip(content, around_them, strict=False))
     items_ = tuple({tuple(i.box): i for i in items_}.values())
-    after, said = again("yolo", [row(tmp_path, "a.jpg", {"objects": Instances(items_)}, split="val")], SHAPED, {})
+    after, said = again(
+        "yolo", [row(tmp_path, "a.jpg", {"objects": Instances(items_)}, split="val")], SHAPED, {}
+    )
     assert after[0].split == "val"
     check([row(tmp_path, "a.jpg", {"objects": Instances(items_)})], after)
     assert not said
@@ -176,7 +200,9 @@ ALL: Columns = {
     "face": Column("points", points=("nose", "left_ear", "right_ear")),
 }  # fmt: skip
 number = st.one_of(st.just(float("nan")), st.floats(-1e6, 1e6, width=32))
-tags = st.sampled_from([Tags(()), Tags(("wet",)), Tags(("wet", "old")), Tags(("old",), ("old",)), Tags((), ("wet",))])
+tags = st.sampled_from(
+    [Tags(()), Tags(("wet",)), Tags(("wet", "old")), Tags(("old",), ("old",)), Tags((), ("wet",))]
+)
 sizes = st.lists(number, min_size=2, max_size=2).filter(lambda v: not all(np.isnan(v)))
 
 
@@ -186,7 +212,8 @@ sizes = st.lists(number, min_size=2, max_size=2).filter(lambda v: not all(np.isn
             "kind": st.sampled_from([None, Label("cat"), Label("dog")]),
             "looks": st.none() | tags,
             "size": st.none() | sizes.map(lambda v: Numbers(f32(*v))),
-            "who": st.none() | st.text("ab;,\" '\u00e9#", min_size=1).map(str.strip).filter(bool).map(Identity),
+            "who": st.none() | st.text("ab;,\" '\u00e9#", min_size=1)
+            .map(str.strip).filter(bool).map(Identity),
             "face": st.none() | points(),
         }),
         min_size=1, max_size=4,
@@ -248,9 +275,17 @@ def test_coco_keeps_unknown_apart_from_negative(tmp_path: Path) -> None:
     said = FORMATS["coco"].write(records, OBJECTS, out, WriteOptions())
     found = []
     for path in sorted((out / "annotations").iterdir()):
-        found += read({"format": "coco", "images": "images", "labels": f"annotations/{path.name}", "tasks": ["objects"]},
-                      OBJECTS, out)[0]  # fmt: skip
-    assert {r.path.name: r.annotations["objects"].annotated for r in found} == {"all.jpg": None, "cats.jpg": ("cat",)}
+        source = {
+            "format": "coco",
+            "images": "images",
+            "labels": f"annotations/{path.name}",
+            "tasks": ["objects"],
+        }
+        found += read(source, OBJECTS, out)[0]
+    assert {r.path.name: r.annotations["objects"].annotated for r in found} == {
+        "all.jpg": None,
+        "cats.jpg": ("cat",),
+    }
     assert any("only cat were looked for (1)" in sentence for sentence in said)
     assert any("images unlabelled for 'objects' are not in its file (1)" in sentence for sentence in said)
 
@@ -259,14 +294,19 @@ def test_coco_gives_back_ids_categories_licences_and_captions(tmp_path: Path) ->
     image(tmp_path / "i" / "a.jpg")
     data = {
         "images": [{"id": 0, "file_name": "a.jpg", "license": 3, "date_captured": "2013"}],
-        "annotations": [{"id": 12, "image_id": 0, "category_id": 90, "bbox": [1, 1, 5, 5], "area": 9.5, "iscrowd": 1,
-                         "keypoints": [1, 2, 2, 3, 4, 1, 0, 0, 0], "num_keypoints": 2, "mine": [1], "score": 0.5}],
-        "categories": [{"id": 90, "name": "dog", "keypoints": ["nose", "left_ear", "right_ear"], "skeleton": [[1, 3]]},
+        "annotations": [{"id": 12, "image_id": 0, "category_id": 90, "bbox": [1, 1, 5, 5],
+                         "area": 9.5, "iscrowd": 1,
+                         "keypoints": [1, 2, 2, 3, 4, 1, 0, 0, 0], "num_keypoints": 2, "mine": [1],
+                         "score": 0.5}],
+        "categories": [{"id": 90, "name": "dog", "keypoints": ["nose", "left_ear", "right_ear"],
+                        "skeleton": [[1, 3]]},
                        {"id": 7, "name": "cat"}],
         "licenses": [{"id": 3, "name": "CC", "url": "x"}],
     }  # fmt: skip
     (tmp_path / "x.json").write_text(json.dumps(data))
-    (tmp_path / "c.json").write_text(json.dumps({"images": [], "annotations": [{"id": 4, "image_id": 0, "caption": "hi"}]}))
+    (tmp_path / "c.json").write_text(
+        json.dumps({"images": [], "annotations": [{"id": 4, "image_id": 0, "caption": "hi"}]})
+    )
     source = {"format": "coco", "images": "i", "labels": "x.json", "captions": "c.json", "tasks": ["objects"]}
     records, _ = read(source, SHAPED, tmp_path)
     # Through the manifest, as every conversion of a real set goes.
@@ -288,7 +328,9 @@ def test_coco_gives_back_ids_categories_licences_and_captions(tmp_path: Path) ->
 
 def test_coco_never_writes_an_annotation_id_of_zero(tmp_path: Path) -> None:
     objects = tuple(Instance("cat", f32(i, 1, i + 5, 5), id=i) for i in range(2))
-    FORMATS["coco"].write([row(tmp_path, "a.jpg", {"objects": Instances(objects)})], OBJECTS, tmp_path / "o", WriteOptions())
+    FORMATS["coco"].write(
+        [row(tmp_path, "a.jpg", {"objects": Instances(objects)})], OBJECTS, tmp_path / "o", WriteOptions()
+    )
     made = json.loads((tmp_path / "o" / "annotations" / "objects_all.json").read_text())
     assert [annotation["id"] for annotation in made["annotations"]] == [1, 2]
     assert all(annotation["iscrowd"] == 0 for annotation in made["annotations"])
@@ -300,14 +342,29 @@ def rich() -> Instance:
     pixels[2:9, 2:9] = True
     pixels[4, 4] = False
     return Instance(
-        "cat", f32(2, 2, 9, 9), rle=rle.encode(pixels), identity="Tom", id=4, crowd=True, difficult=True, score=0.5,
+        "cat", f32(2, 2, 9, 9), rle=rle.encode(pixels), identity="Tom", id=4, crowd=True, difficult=True,
+        score=0.5,
         attributes={"colour": "red"}, points=Points(np.zeros((1, 2), np.float32), np.array([2], np.int8)),
     )  # fmt: skip
 
 
 SAYS = {
-    "voc": ["no masks", "no scores", "no identities", "no ids", "no keypoints", "unlabelled" if False else "no attributes"],
-    "yolo": ["no holes; masks written as their outer outlines (1)", "no scores", "unlabelled", "no identities", "looked for"],
+    "voc": [
+        "no masks",
+        "no scores",
+        "no identities",
+        "no ids",
+        "no keypoints",
+        "no attributes",
+        "looked for",
+    ],
+    "yolo": [
+        "no holes; masks written as their outer outlines (1)",
+        "no scores",
+        "unlabelled",
+        "no identities",
+        "looked for",
+    ],
     "labelme": ["no scores", "no identities", "no ids", "points by name", "looked for"],
     "csv": ["no masks", "unlabelled", "no ids", "marks", "looked for"],
     "coco": ["`difficult`", "`identity`", "unlabelled", "looked for"],
@@ -353,9 +410,13 @@ def test_images_of_like_names_stay_apart(target: str, images: str, tmp_path: Pat
     FORMATS[target].write(records, OBJECTS, out, WriteOptions(images=images, root=tmp_path / "in"))
     source = {"coco": {"images": "images", "labels": "annotations/objects_all.json"}, "csv": {
         "images": "images", "labels": "objects.csv"}}.get(target, {})  # fmt: skip
-    found, problems = read({"format": target, "root": "out", "tasks": ["objects"], **source}, OBJECTS, tmp_path)
+    found, problems = read(
+        {"format": target, "root": "out", "tasks": ["objects"], **source}, OBJECTS, tmp_path
+    )
     assert not problems
-    assert sorted((r.height - H, boxes(r)[0][1][0]) for r in found) == [(i, float(i)) for i in range(len(names))]
+    assert sorted((r.height - H, boxes(r)[0][1][0]) for r in found) == [
+        (i, float(i)) for i in range(len(names))
+    ]
 
 
 @pytest.mark.parametrize("target", FORMATS)
@@ -371,14 +432,24 @@ def test_nothing_is_written_over(target: str, tmp_path: Path) -> None:
     with pytest.raises(OneglanceError, match="did you mean 'objects'"):
         FORMATS[target].write([], columns, tmp_path / "new", WriteOptions(tasks=["object"]))
     with pytest.raises(OneglanceError, match="hold"):
-        FORMATS[target].write([], {"x": Column("numbers" if target != "csv" else "segments")}, tmp_path / "new", WriteOptions())
+        FORMATS[target].write(
+            [], {"x": Column("numbers" if target != "csv" else "segments")}, tmp_path / "new", WriteOptions()
+        )
 
 
 def test_convert_says_what_was_lost_and_keeps_relative_names(tmp_path: Path) -> None:
-    records = [row(tmp_path / "in", "p/a.jpg", {"objects": Instances((Instance("cat", f32(1, 1, 9, 9), id=3),))})]
+    records = [
+        row(tmp_path / "in", "p/a.jpg", {"objects": Instances((Instance("cat", f32(1, 1, 9, 9), id=3),))})
+    ]
     FORMATS["coco"].write(records, OBJECTS, tmp_path / "coco", WriteOptions(root=tmp_path / "in"))
     source = FORMATS["coco"].model_validate(
-        {"format": "coco", "root": "coco", "images": "images", "labels": "annotations/objects_all.json", "tasks": ["objects"]}
+        {
+            "format": "coco",
+            "root": "coco",
+            "images": "images",
+            "labels": "annotations/objects_all.json",
+            "tasks": ["objects"],
+        }
     )
     said = convert(source, "voc", tmp_path / "voc", OBJECTS, tmp_path)
     assert said == ["VOC: it keeps no ids; objects that had one (1)"]
@@ -387,14 +458,20 @@ def test_convert_says_what_was_lost_and_keeps_relative_names(tmp_path: Path) -> 
         convert(source, "yollo", tmp_path / "y", OBJECTS, tmp_path)
 
 
-TYPES = {"detection": "instances", "classification": "label", "segmentation": "segments", "keypoints": "points",
+TYPES = {"detection": "instances", "classification": "label", "segmentation": "segments",
+         "keypoints": "points",
          "embedding": "identity", "tagging": "tags", "regression": "numbers"}  # fmt: skip
 
 
 @pytest.mark.parametrize("target", ["coco", "voc", "yolo", "labelme", "masks", "folder", "csv"])
 def test_what_was_written_is_recognised_and_read(target: str, tmp_path: Path) -> None:
     """``init`` looks at a folder: the entry it suggests reads every image, with labels."""
-    columns: Columns = {**OBJECTS, "kind": ALL["kind"], "ground": Column("segments", ("sky", "road")), "face": ALL["face"]}
+    columns: Columns = {
+        **OBJECTS,
+        "kind": ALL["kind"],
+        "ground": Column("segments", ("sky", "road")),
+        "face": ALL["face"],
+    }
     task = {"folder": "kind", "masks": "ground", "csv": "face"}.get(target, "objects")
     records = []
     for index in range(12):
@@ -416,7 +493,8 @@ def test_what_was_written_is_recognised_and_read(target: str, tmp_path: Path) ->
         if one.get("on", "image") == "image"
     }
     fields = suggestion.source["tasks"]
-    source = {**suggestion.source, "tasks": {k: v for k, v in fields.items() if k in made} if isinstance(fields, dict)
+    source = {**suggestion.source, "tasks": {k: v for k, v in fields.items() if k in made}
+              if isinstance(fields, dict)
               else [k for k in fields if k in made]}  # fmt: skip
     after, problems = read(source, made, tmp_path / "out")
     assert len(after) == 12

@@ -1,4 +1,6 @@
-"""Data sets in other people's formats, read into records and written from them. A format is one file and one line."""
+"""Data sets in other people's formats, read into records and written from them. A format is one file and one
+line.
+"""
 
 from __future__ import annotations
 
@@ -29,10 +31,11 @@ __all__ = ["FORMATS", "SourceSettings", "Suggestion", "WriteOptions", "convert",
 
 
 def recognise(folder: Path) -> list[Suggestion]:
-    """The data sets that a folder holds, with paths relative to it; some thousand files are looked at, not all.
+    """The data sets that a folder holds, with paths relative to it; some thousand files are looked at, not
+    all.
 
-    Suggestions of several formats name their tasks independently: two of the same name and different classes are two
-    tasks, to be renamed by whoever puts them together.
+    Suggestions of several formats name their tasks independently: two of the same name and different classes
+    are two tasks, to be renamed by whoever puts them together.
     """
     need_folder(folder, "folder")
     return [suggestion for settings in FORMATS.values() for suggestion in settings.recognise(folder)]

@@ -1,7 +1,9 @@
-"""The contract of a format: settings that read themselves, a writer, and a look at a folder that recognises it.
+"""The contract of a format: settings that read themselves, a writer, and a look at a folder that recognises
+it.
 
-A format is one file here and one line in :mod:`oneglance.formats`. Formats convert at their door: what they yield is in
-continuous, 0-based pixels of the image as it is looked at (EXIF rotation applied), and *unknown is never negative*.
+A format is one file here and one line in :mod:`oneglance.formats`. Formats convert at their door: what they
+yield is in continuous, 0-based pixels of the image as it is looked at (EXIF rotation applied), and *unknown
+is never negative*.
 """
 
 from __future__ import annotations
@@ -20,10 +22,11 @@ from oneglance.manifest import Columns
 
 
 class SourceSettings(BaseModel):
-    """What every source can be told in the YAML. Paths are relative to ``root``, and that to the YAML's folder.
+    """What every source can be told in the YAML. Paths are relative to ``root``, and that to the YAML's
+    folder.
 
-    ``types``: the annotation types that the format can give; ``fields``: what a task may ask for in the dict form of
-    ``tasks`` (None: the format checks it itself).
+    ``types``: the annotation types that the format can give; ``fields``: what a task may ask for in the dict
+    form of ``tasks`` (None: the format checks it itself).
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -39,12 +42,14 @@ class SourceSettings(BaseModel):
         default=None, description="The data set's folder; the other paths are relative to it."
     )
     tasks: list[str] | dict[str, Any] = Field(
-        description="The tasks that this source's labels are for; as a dict it says which of the source's fields."
+        description="The tasks that this source's labels are for; as a dict it says which of the source's "
+        "fields."
     )
     split: str | None = Field(default=None, description="The split of all rows (`train`, `val`, `test`).")
     group: str | None = Field(
         default=None,
-        description="A regular expression with one pair of brackets, searched in the image's path relative to the "
+        description="A regular expression with one pair of brackets, searched in the image's path relative "
+        "to the "
         "image folder; images for which the brackets hold the same text never straddle a split.",
     )
     rename: dict[str, str] = Field(
@@ -52,12 +57,14 @@ class SourceSettings(BaseModel):
     )
     annotated: list[str] | None = Field(
         default=None,
-        description="The classes that this source looked for; all others are unknown in its images, never negative. "
+        description="The classes that this source looked for; all others are unknown in its images, never "
+        "negative. "
         "Default: what the format says (COCO's categories, YOLO's names), otherwise all.",
     )
     links: bool = Field(
         default=False,
-        description="Follow symbolic links that lead out of the image folder; otherwise such images are refused.",
+        description="Follow symbolic links that lead out of the image folder; otherwise such images are "
+        "refused.",
     )
 
     @field_validator("group")
@@ -102,7 +109,8 @@ class SourceSettings(BaseModel):
     def write(
         cls, records: Iterable[Record], columns: Columns, out: Path, options: WriteOptions
     ) -> list[str]:
-        """Write a data set into the new folder ``out``; returns sentences that say what could not be held, with counts.
+        """Write a data set into the new folder ``out``; returns sentences that say what could not be held,
+        with counts.
 
         Raises OneglanceError where ``out`` holds something already.
         """
@@ -110,7 +118,9 @@ class SourceSettings(BaseModel):
 
     @classmethod
     def recognise(cls, folder: Path) -> list[Suggestion]:
-        """The data sets of this format in a folder, their paths relative to it; looks at some thousand files at most."""
+        """The data sets of this format in a folder, their paths relative to it; looks at some thousand files
+        at most.
+        """
         raise NotImplementedError
 
 
@@ -128,13 +138,16 @@ class WriteOptions(BaseModel):
     )
     root: Path | None = Field(
         default=None,
-        description="Image names are kept relative to this folder. Default: the bare file name where it is unique.",
+        description="Image names are kept relative to this folder. Default: the bare file name where it is "
+        "unique.",
     )
 
 
 @dataclass(frozen=True)
 class Suggestion:
-    """A data set found in a folder: a ``source`` entry for the YAML, the ``tasks`` it can serve, and a ``note``."""
+    """A data set found in a folder: a ``source`` entry for the YAML, the ``tasks`` it can serve, and a
+    ``note``.
+    """
 
     source: dict[str, Any]
     tasks: dict[str, dict[str, Any]] = field(default_factory=dict)

@@ -1,8 +1,9 @@
 """COCO JSON: instances, crowds, keypoints and captions (cocodataset.org/#format-data).
 
-``bbox`` is x y w h, continuous and 0-based, so nothing is shifted. Category ids are sparse; annotation ids are 64-bit.
-A keypoint's visibility is 0 unlabelled (and x = y = 0), 1 hidden, 2 visible. An image listed without annotations is
-labelled and empty; an image that no JSON lists was not labelled by anybody, and is no row unless ``unlabelled`` is set.
+``bbox`` is x y w h, continuous and 0-based, so nothing is shifted. Category ids are sparse; annotation ids
+are 64-bit. A keypoint's visibility is 0 unlabelled (and x = y = 0), 1 hidden, 2 visible. An image listed
+without annotations is labelled and empty; an image that no JSON lists was not labelled by anybody, and is no
+row unless ``unlabelled`` is set.
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ from oneglance.formats.shapes import (
 from oneglance.manifest import Columns
 
 _USED = {
-    "id", "image_id", "category_id", "bbox", "segmentation", "area", "iscrowd", "keypoints", "num_keypoints", "score",
+    "id", "image_id", "category_id", "bbox", "segmentation", "area", "iscrowd", "keypoints",
+    "num_keypoints", "score",
     "attributes",
 }  # fmt: skip
 
@@ -50,7 +52,8 @@ class CocoSettings(SourceSettings):
         default=None, description="The folder that the JSON's file names are relative to."
     )
     labels: Path | list[Path] = Field(
-        description="The instances or person_keypoints JSON, or a list of them: annotations of one id are put together."
+        description="The instances or person_keypoints JSON, or a list of them: annotations of one id are "
+        "put together."
     )
     captions: Path | list[Path] | None = Field(
         default=None, description="A captions JSON, or a list; kept beside the labels."
@@ -88,7 +91,9 @@ class _Category:
 
 @dataclass
 class _Image:
-    """An image as listed: where it stands, its entry, the classes looked for, its objects and their point names."""
+    """An image as listed: where it stands, its entry, the classes looked for, its objects and their point
+    names.
+    """
 
     where: str
     entry: dict[str, Any]
@@ -184,7 +189,8 @@ class _Reader:
             before = self.images.setdefault(key, _Image(where, entry))
             if before.entry["file_name"] != entry["file_name"]:
                 raise OneglanceError(
-                    f"{where}: image id {entry['id']} is {entry['file_name']!r} here and {before.entry['file_name']!r} "
+                    f"{where}: image id {entry['id']} is {entry['file_name']!r} here and "
+                    f"{before.entry['file_name']!r} "
                     f"in {before.where}; such files can't be put together, make a source of each"
                 )
             before.known.update(names)
@@ -213,7 +219,8 @@ class _Reader:
         return True
 
     def _place(self, image: _Image, where: str, entry: dict[str, Any], category: _Category) -> None:
-        # The same object in another file (instances, then keypoints): what this file adds is put to the first.
+        # The same object in another file (instances, then keypoints): what this file adds is put to the
+        # first.
         if entry.get("id") is not None and len(_listed(self.settings.labels)) > 1:
             for index, (first_where, first, of) in enumerate(image.raw):
                 if first.get("id") == entry["id"] and of.name == category.name:
@@ -390,7 +397,8 @@ def _checked_top(path: Path, key: str) -> dict[str, Any]:
     if "annotations" not in data:
         raise OneglanceError(
             f"{path}: it has no 'annotations', so its images are unlabelled, not empty; "
-            "give the file with the annotations, or read the folder with `unlabelled: true` beside another JSON"
+            "give the file with the annotations, or read the folder with `unlabelled: true` beside another "
+            "JSON"
         )
     _list(data, "annotations", path)
     return data

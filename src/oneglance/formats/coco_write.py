@@ -1,7 +1,8 @@
 """Writing COCO JSON.
 
-A COCO file can't say that an image is unlabelled, or that a class was not looked for in one of its images. So a file is
-written for each task, each split and each set of classes that were looked for, and lists only the images it is true of.
+A COCO file can't say that an image is unlabelled, or that a class was not looked for in one of its images. So
+a file is written for each task, each split and each set of classes that were looked for, and lists only the
+images it is true of.
 """
 
 from __future__ import annotations

@@ -19,9 +19,11 @@ def convert(
     options: WriteOptions | None = None,
     problems: Problems | None = None,
 ) -> list[str]:
-    """Read a source and write it as ``target`` into the new folder ``out``; returns what was lost, in sentences.
+    """Read a source and write it as ``target`` into the new folder ``out``; returns what was lost, in
+    sentences.
 
-    Rows that could not be read are added to ``problems``. Image names are kept relative to the source's image folder.
+    Rows that could not be read are added to ``problems``. Image names are kept relative to the source's image
+    folder.
     """
     from oneglance.formats import FORMATS
 

@@ -1,7 +1,8 @@
-"""Tables: CSV, TSV, semicolons or blanks, with or without a header; a row an image (or, for objects, an object).
+"""Tables: CSV, TSV, semicolons or blanks, with or without a header; a row an image (or, for objects, an
+object).
 
-An empty cell is unknown. For a task of objects every row is one object, and a row whose box cells are all empty says
-that the image was looked at and has none.
+An empty cell is unknown. For a task of objects every row is one object, and a row whose box cells are all
+empty says that the image was looked at and has none.
 """
 
 from __future__ import annotations
@@ -46,7 +47,8 @@ class CsvSettings(SourceSettings):
         description="The column with the image's file name, or a pattern of columns such as `{name}.jpg`.",
     )
     tasks: list[str] | dict[str, str | list[str] | CsvField] = Field(
-        description="The tasks, and for each its column (`breed: breed_name`), columns (`[red, round]`) or the long form "
+        description="The tasks, and for each its column (`breed: breed_name`), columns (`[red, round]`) or "
+        "the long form "
         "with the keys below. As a list: columns that are called as the task, its classes, targets or points."
     )
     delimiter: str | None = Field(
@@ -144,7 +146,8 @@ class CsvSettings(SourceSettings):
                 yield Row(f"{table.path} line {at}", tuple(cell.strip() for cell in cells))
         except csv.Error as error:
             raise OneglanceError(
-                f"{table.path} line {at}: not readable as a table ({error}); is a quote left open, or the delimiter "
+                f"{table.path} line {at}: not readable as a table ({error}); is a quote left open, or the "
+                "delimiter "
                 f"another than {table.delimiter!r}?"
             ) from error
 

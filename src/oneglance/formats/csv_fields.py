@@ -137,7 +137,8 @@ class _NumbersReader(_Reader):
         names = self.field.columns or ([self.field.column] if self.field.column else [])
         if self.column.targets and len(names) != len(self.column.targets):
             raise OneglanceError(
-                f"{self.table.path}: task {self.task!r} has {len(self.column.targets)} targets, `columns` names {len(names)}"
+                f"{self.table.path}: task {self.task!r} has {len(self.column.targets)} targets, `columns` "
+                f"names {len(names)}"
             )
         self.at = [self.place(name, "columns") for name in names]
 

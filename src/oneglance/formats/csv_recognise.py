@@ -58,7 +58,8 @@ def _look(path: Path, folder: Path) -> Suggestion | None:
     if images is None:
         return None
     entry: dict[str, Any] = {
-        "format": "csv", "labels": relative_to(path, folder), "images": relative_to(images, folder), "image": header[at],
+        "format": "csv", "labels": relative_to(path, folder), "images": relative_to(images, folder),
+        "image": header[at],
     }  # fmt: skip
     fields, tasks = _tasks(header, body, at, path, entry)
     return Suggestion({**entry, "tasks": fields}, tasks) if tasks else None

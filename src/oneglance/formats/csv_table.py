@@ -31,7 +31,8 @@ class CsvField(BaseModel):
     )
     x: str | None = Field(
         default=None,
-        description="The columns of points' x: a pattern with `{i}` (0, 1, ...) or `{name}` (the point's name).",
+        description="The columns of points' x: a pattern with `{i}` (0, 1, ...) or `{name}` (the point's "
+        "name).",
     )
     y: str | None = Field(default=None, description="The columns of points' y, as `x`.")
     visible: str | None = Field(
@@ -78,14 +79,17 @@ class Table:
         if name not in self.header:
             shown = ", ".join(self.header[:12]) + (", ..." if len(self.header) > 12 else "")
             raise OneglanceError(
-                f"{self.path}: there is no column {name!r} (for {setting}){nearest(name, self.header)}; the columns are "
+                f"{self.path}: there is no column {name!r} (for {setting}){nearest(name, self.header)}; "
+                "the columns are "
                 f"{shown}. If the first line is no header, name them with `columns: [...]`"
             )
         return self.header.index(name)
 
 
 def default_field(given: Any, task: str, column: Column, table: Table) -> CsvField:
-    """The long form of what ``tasks`` says of a task; ``None`` (the list form): columns by the task's own names."""
+    """The long form of what ``tasks`` says of a task; ``None`` (the list form): columns by the task's own
+    names.
+    """
     if isinstance(given, CsvField):
         return given
     if isinstance(given, str):
@@ -100,7 +104,8 @@ def default_field(given: Any, task: str, column: Column, table: Table) -> CsvFie
         return _points_by_name(task, column, table)
     if column.type == "instances":
         for names, form in ((["x1", "y1", "x2", "y2"], "xyxy"), (["xmin", "ymin", "xmax", "ymax"], "xyxy"),
-                            (["x", "y", "w", "h"], "xywh"), (["x", "y", "width", "height"], "xywh")):  # fmt: skip
+                            (["x", "y", "w", "h"], "xywh"),
+                            (["x", "y", "width", "height"], "xywh")):  # fmt: skip
             if all(name in table.header for name in names):
                 label = next((n for n in ("label", "class", "name", "category") if n in table.header), None)
                 return CsvField(box=names, box_format="xywh" if form == "xywh" else "xyxy", label=label)
@@ -117,5 +122,6 @@ def _points_by_name(task: str, column: Column, table: Table) -> CsvField:
             has_visible = visible.replace("{name}", first).replace("{i}", "0") in table.header
             return CsvField(x=x, y=y, visible=visible if has_visible else None)
     raise OneglanceError(
-        f"{table.path}: task {task!r} keeps points; say where they are: `tasks: {{{task}: {{x: 'x{{i}}', y: 'y{{i}}'}}}}`"
+        f"{table.path}: task {task!r} keeps points; say where they are: `tasks: "
+        f"{{{task}: {{x: 'x{{i}}', y: 'y{{i}}'}}}}`"
     )

@@ -1,4 +1,6 @@
-"""Writing tables: ``labels.csv`` with a row an image, and ``TASK.csv`` with a row an object for tasks of objects."""
+"""Writing tables: ``labels.csv`` with a row an image, and ``TASK.csv`` with a row an object for tasks of
+objects.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,9 @@ _BOX = ["x1", "y1", "x2", "y2"]
 
 
 def write(records: Iterable[Record], columns: Columns, out: Path, options: WriteOptions) -> list[str]:
-    """Write the tables, the images and ``sources.yaml``, which says how to read them; see SourceSettings.write."""
+    """Write the tables, the images and ``sources.yaml``, which says how to read them; see
+    SourceSettings.write.
+    """
     losses = Losses("CSV")
     chosen = tasks_to_write(
         columns, options, ("label", "tags", "numbers", "identity", "points", "instances"), "CSV"
@@ -70,7 +74,8 @@ def write(records: Iterable[Record], columns: Columns, out: Path, options: Write
                     continue
                 if annotation.annotated is not None:
                     losses.add(
-                        "it can't say which classes were looked for; images in which the others now seem absent"
+                        "it can't say which classes were looked for; images in which the others now seem "
+                        "absent"
                     )
                 for row in _object_rows(annotation, record, columns[task], losses):
                     tables[task].writerow([*start, *row])
@@ -163,7 +168,8 @@ def _object_rows(annotation: Instances, record: Record, column: Column, losses: 
             continue
         _count_losses(item, column, losses)
         rows.append([
-            item.label, *(repr(v) for v in box.astype(float).tolist()), "" if item.score is None else repr(float(item.score)),
+            item.label, *(repr(v) for v in box.astype(float).tolist()),
+            "" if item.score is None else repr(float(item.score)),
             item.identity or "",
             *(_points(item.points) if item.points is not None and column.points else [""] * points_width),
         ])  # fmt: skip
@@ -173,7 +179,8 @@ def _object_rows(annotation: Instances, record: Record, column: Column, losses: 
 
 def _count_losses(item: Instance, column: Column, losses: Losses) -> None:
     for what, value in (
-        ("masks", item.polygons or item.rle), ("keypoints without names", item.points if not column.points else None),
+        ("masks", item.polygons or item.rle),
+        ("keypoints without names", item.points if not column.points else None),
         ("marks (crowd, difficult, truncated)", item.crowd or item.difficult or item.truncated or None),
         ("ids", item.id), ("attributes", item.attributes or None),
     ):  # fmt: skip

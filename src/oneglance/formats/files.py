@@ -1,4 +1,6 @@
-"""Reading text, JSON, XML and YAML that nobody vouches for, and finding images inside a folder and nowhere else."""
+"""Reading text, JSON, XML and YAML that nobody vouches for, and finding images inside a folder and nowhere
+else.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +45,9 @@ def read_bytes(path: Path, limit: int = LARGEST_LABEL) -> bytes:
 
 
 def read_text(path: Path, limit: int = LARGEST_LABEL) -> str:
-    """A text file as UTF-8 (or UTF-16 where its byte order mark says so); raises OneglanceError for anything else."""
+    """A text file as UTF-8 (or UTF-16 where its byte order mark says so); raises OneglanceError for anything
+    else.
+    """
     data = read_bytes(path, limit)
     encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
     try:
@@ -105,7 +109,9 @@ def read_yaml(path: Path) -> Any:
 
 
 def absolute(path: Path) -> Path:
-    """An absolute path without ``..``; links stay, since a path is the key by which sources of one image are joined."""
+    """An absolute path without ``..``; links stay, since a path is the key by which sources of one image are
+    joined.
+    """
     return Path(os.path.abspath(path))  # noqa: PTH100
 
 
@@ -125,7 +131,8 @@ def is_image_name(name: str) -> bool:
 
 
 def walk(folder: Path, limit: int | None = None) -> Iterator[str]:
-    """Relative POSIX paths of all files below ``folder``, sorted, hidden ones left out; at most ``limit`` of them.
+    """Relative POSIX paths of all files below ``folder``, sorted, hidden ones left out; at most ``limit`` of
+    them.
 
     Links to folders are not followed, so that a link can't make a circle.
     """
@@ -161,10 +168,11 @@ class Refused(ValueError):
 
 
 def inside(folder: Path, name: Any, links: bool = False) -> str:
-    """The relative path, normalised, of an existing file ``name`` inside ``folder``; raises Refused otherwise.
+    """The relative path, normalised, of an existing file ``name`` inside ``folder``; raises Refused
+    otherwise.
 
-    Names come from strangers' label files: absolute paths, ``..`` and links that lead out are refused. Backslashes
-    (Windows) separate folders where no file is called so.
+    Names come from strangers' label files: absolute paths, ``..`` and links that lead out are refused.
+    Backslashes (Windows) separate folders where no file is called so.
     """
     if not isinstance(name, str) or not name.strip() or "\0" in name:
         raise Refused(f"the image's file name is {name!r}, a path is expected")

@@ -1,4 +1,6 @@
-"""Class folders: ``root/CLASS/*.jpg``, or ``root/SPLIT/CLASS/*.jpg``. Faces by person (LFW's layout) are the same."""
+"""Class folders: ``root/CLASS/*.jpg``, or ``root/SPLIT/CLASS/*.jpg``. Faces by person (LFW's layout) are the
+same.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,8 @@ class FolderSettings(SourceSettings):
     )
     splits: list[str] | None = Field(
         default=None,
-        description="Names of folders above the class folders that are splits. Default: train, val, valid, test, if "
+        description="Names of folders above the class folders that are splits. Default: train, val, valid, "
+        "test, if "
         "all of the folders are called so. `[]`: there are none.",
     )
 
@@ -58,7 +61,8 @@ class FolderSettings(SourceSettings):
             if len(parts) < 2:
                 reading.problem(folder / name, "an image in no class folder; passed over")
                 continue
-            # Between the class and the image there may be further folders (videos, shoots): they say nothing here.
+            # Between the class and the image there may be further folders (videos, shoots): they say nothing
+            # here.
             annotations = _annotations(reading, parts[0], unknown, folder)
             image = reading.image(folder, name, folder / name)
             if image is not None:
@@ -159,5 +163,6 @@ def _recognise(folder: Path) -> list[Suggestion]:
 
 
 LOOK_CLASSES = 500
-_NO_CLASS = frozenset({*SPLITS, "images", "labels", "masks", "annotations", "jpegimages", "trainannot", "valannot",
+_NO_CLASS = frozenset({*SPLITS, "images", "labels", "masks", "annotations", "jpegimages",
+                       "trainannot", "valannot",
                        "testannot", "imagesets", "segmentationclass", "xmls", "trimaps"})  # fmt: skip

@@ -1,7 +1,8 @@
 """LabelMe JSON (github.com/wkentaro/labelme), one file an image, coordinates continuous and 0-based.
 
-Shapes of one ``group_id`` are one object: its rectangle is the box, its polygons the parts, its points (named by their
-label) the keypoints. An image without a JSON was not labelled; a JSON without shapes says that nothing is there.
+Shapes of one ``group_id`` are one object: its rectangle is the box, its polygons the parts, its points (named
+by their label) the keypoints. An image without a JSON was not labelled; a JSON without shapes says that
+nothing is there.
 """
 
 from __future__ import annotations
@@ -308,7 +309,8 @@ def _mask(value: Any, corners: tuple[tuple[float, ...], tuple[float, ...]], imag
     crop = decode_bytes(data, "its mask")[:, :, 0] > 0
     if crop.shape != (y2 - y1 + 1, x2 - x1 + 1):
         raise Bad(
-            f"its mask has {crop.shape[1]} x {crop.shape[0]} pixels, its corners hold {x2 - x1 + 1} x {y2 - y1 + 1}"
+            f"its mask has {crop.shape[1]} x {crop.shape[0]} pixels, its corners hold {x2 - x1 + 1} x "
+            f"{y2 - y1 + 1}"
         )
     if not crop.any():
         raise Bad("its mask is empty")

@@ -46,7 +46,8 @@ def write(records: Iterable[Record], columns: Columns, out: Path, options: Write
             continue
         if objects and found is None:
             losses.add(
-                "it can't say that an image has tags but was not looked at for objects; images that seem empty"
+                "it can't say that an image has tags but was not looked at for objects; images that seem "
+                "empty"
             )
         shapes: list[dict[str, Any]] = []
         if isinstance(found, Instances):
@@ -83,7 +84,8 @@ def _shapes(item: Instance, number: int, column: Column, losses: Losses) -> list
         "scores": item.score,
         "identities": item.identity,
         "ids": item.id,
-        "attributes other than yes and no": [v for v in item.attributes.values() if v not in (0.0, 1.0)] or None,
+        "attributes other than yes and no": [v for v in item.attributes.values() if v not in (0.0, 1.0)]
+        or None,
     }
     for what, value in lost.items():
         losses.add(f"it keeps no {what}; objects that had one", int(value is not None))
@@ -128,6 +130,7 @@ def _mask(mask: Rle, label: str) -> dict[str, Any]:
     file = io.BytesIO()
     Image.fromarray(pixels[y1:y2, x1:x2].astype(np.uint8) * 255).save(file, "PNG")
     return {
-        "label": label, "points": [[float(x1), float(y1)], [float(x2 - 1), float(y2 - 1)]], "shape_type": "mask",
+        "label": label,
+        "points": [[float(x1), float(y1)], [float(x2 - 1), float(y2 - 1)]], "shape_type": "mask",
         "mask": base64.b64encode(file.getvalue()).decode("ascii"),
     }  # fmt: skip

@@ -1,6 +1,7 @@
 """Semantic masks: a PNG for each image, its grey values or palette indices are the classes.
 
-Only the mask's header is opened while reading; ``scan`` opens all of it. A value that is in no class is void (unknown).
+Only the mask's header is opened while reading; ``scan`` opens all of it. A value that is in no class is void
+(unknown).
 """
 
 from __future__ import annotations
@@ -191,7 +192,9 @@ def _by_split(value: Path | dict[str, Path]) -> dict[str | None, Path]:
 
 @dataclass
 class _Palette:
-    """The pixel values that are written: the task's classes in order, then classes that the task does not list."""
+    """The pixel values that are written: the task's classes in order, then classes that the task does not
+    list.
+    """
 
     names: list[str]
 
@@ -271,14 +274,19 @@ def _recognise(folder: Path) -> list[Suggestion]:
                     continue
             named = {value: f"class_{value}" for value in sorted(values - {255})}
             source: dict[str, Any] = {
-                "format": "masks", "images": relative_to(images, folder), "labels": relative_to(labels, folder),
+                "format": "masks", "images": relative_to(images, folder),
+                "labels": relative_to(labels, folder),
                 "values": named,
             }  # fmt: skip
             if images.name in SPLITS:
                 source["split"] = SPLITS[images.name]
             source["tasks"] = ["ground"]
             note = "the values' names are not in the files: put them in place of class_0, class_1, ..."
-            found.append(Suggestion(source, {"ground": {"kind": "segmentation", "classes": list(named.values())}}, note))
+            found.append(
+                Suggestion(
+                    source, {"ground": {"kind": "segmentation", "classes": list(named.values())}}, note
+                )
+            )
             break
     # The splits of one data set have the same classes, whichever happen to occur in each.
     together: dict[int, str] = {}

