@@ -14,7 +14,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from oneglance.annotations import Identity, Instance, Instances, Label, Numbers, Points, Record, Segments, Tags
+    from oneglance.annotations import (
+        Identity,
+        Instance,
+        Instances,
+        Label,
+        Numbers,
+        Points,
+        Record,
+        Segments,
+        Tags,
+    )
     from oneglance.errors import OneglanceError
     from oneglance.evaluation.api import evaluate_run as evaluate
     from oneglance.manifest import Manifest

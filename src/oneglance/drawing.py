@@ -1,7 +1,7 @@
 """Pictures of annotations: labels and predictions have the same types, so they are drawn alike.
 
-What is somewhere in the image is drawn there; what is said of the whole image stands in a strip below it, and so does
-what is not known: *unknown* and *none* must never look the same.
+What is somewhere in the image is drawn there; what is said of the whole image stands in a strip below it,
+and so does what is not known: *unknown* and *none* must never look the same.
 """
 
 from __future__ import annotations
@@ -37,11 +37,13 @@ if TYPE_CHECKING:
 Picture = NDArray[np.uint8]
 Colour = tuple[int, int, int]
 
-# Okabe & Ito's colours, which people with any kind of colour vision tell apart; then further ones, as far away as can be.
+# Okabe & Ito's colours, which people with any kind of colour vision tell apart; then further ones, as far
+# away as can be.
 PALETTE: tuple[Colour, ...] = (
-    (230, 159, 0), (86, 180, 233), (0, 158, 115), (204, 121, 167), (0, 114, 178), (240, 228, 66), (213, 94, 0),
-    (148, 103, 189), (140, 200, 75), (220, 50, 60), (120, 220, 210), (155, 105, 60), (190, 190, 255), (255, 150, 130),
-    (90, 90, 200), (190, 190, 60), (255, 105, 220), (60, 130, 70), (170, 60, 110), (200, 200, 200),
+    (230, 159, 0), (86, 180, 233), (0, 158, 115), (204, 121, 167), (0, 114, 178), (240, 228, 66), (213, 94,
+    0), (148, 103, 189), (140, 200, 75), (220, 50, 60), (120, 220, 210), (155, 105, 60), (190, 190, 255),
+    (255, 150, 130), (90, 90, 200), (190, 190, 60), (255, 105, 220), (60, 130, 70), (170, 60, 110), (200,
+    200, 200),
 )  # fmt: skip
 #: A drawing's longer side has at least so many pixels, so that text in it can be read.
 SMALLEST = 384
@@ -61,7 +63,8 @@ def draw(
 
     Args:
         image: uint8 [H, W, 3] RGB; it is not changed.
-        annotations: by task, in pixels of the image. A task of ``tasks`` that is missing here, or None, is unknown, and
+        annotations: by task, in pixels of the image. A task of ``tasks`` that is missing here, or None, is
+        unknown, and
             the strip below the image says so.
         tasks: the questions; they give the names of classes and points.
         min_score: objects with a lower score are left out; labels have no score and are always drawn.
@@ -91,7 +94,8 @@ def sheet(
 ) -> Picture:
     """A contact sheet, uint8 [H, W, 3]: pictures in rows of ``columns``, each with its title above.
 
-    ``cell``: (height, width) that a picture gets; larger ones are reduced to fit, smaller ones are not enlarged.
+    ``cell``: (height, width) that a picture gets; larger ones are reduced to fit, smaller ones are not
+    enlarged.
     """
     if not pictures:
         raise ValueError("a contact sheet needs at least one picture")
@@ -120,8 +124,8 @@ def sheet(
 
 
 def class_colours(tasks: Mapping[str, Task[Any]]) -> dict[str, Colour]:
-    """The colour of every class that is drawn into images: the same in all pictures of the same tasks, and the same for
-    a class that several tasks know."""
+    """The colour of every class that is drawn into images: the same in all pictures of the same tasks, and
+    the same for a class that several tasks know."""
     colours: dict[str, Colour] = {}
     for name, task in tasks.items():
         if task.annotation in (Segments, Instances):
@@ -143,14 +147,20 @@ def _colour(number: int) -> Colour:
     if number < len(PALETTE):
         return PALETTE[number]
     # Steps of the golden angle never come back to a hue; three brightnesses keep neighbours apart.
-    hue, saturation, value = int(number * 137.508) % 360 // 2, (150, 200, 110)[number % 3], (235, 190, 255)[number % 3]
+    hue, saturation, value = (
+        int(number * 137.508) % 360 // 2,
+        (150, 200, 110)[number % 3],
+        (235, 190, 255)[number % 3],
+    )
     hsv = np.array([[[hue, saturation, value]]], np.uint8)
     red, green, blue = cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)[0, 0].tolist()
     return red, green, blue
 
 
 class _Painter:
-    """Paints into ``canvas`` (in place), which shows the image ``scale`` times enlarged; collects the text to be set."""
+    """Paints into ``canvas`` (in place), which shows the image ``scale`` times enlarged; collects the text
+    to be set.
+    """
 
     def __init__(self, canvas: Picture, scale: float, colours: Mapping[str, Colour], min_score: float) -> None:
         self.canvas, self.scale, self.colours, self.min_score = canvas, scale, colours, min_score
@@ -188,7 +198,8 @@ class _Painter:
         size = (self.canvas.shape[1], self.canvas.shape[0])
         indices = cv2.resize(annotation.indices, size, interpolation=cv2.INTER_NEAREST)
         known = indices < len(annotation.classes)
-        # Shaded rather than mixed: on a bright sky or a dark road, a mixture would no longer have the legend's hue.
+        # Shaded rather than mixed: on a bright sky or a dark road, a mixture would no longer have the
+        # legend's hue.
         grey = cv2.cvtColor(self.canvas, cv2.COLOR_RGB2GRAY)[..., None]
         shaded = table[indices] * (0.45 + 0.55 / 255 * grey)
         self._blend(known, shaded, 0.7)
@@ -246,7 +257,13 @@ class _Painter:
                 cv2.polylines(self.canvas, [dash], False, colour, self.stroke, cv2.LINE_AA, _SHIFT)
 
     def _points(
-        self, points: Points, names: Sequence[str], base: Colour, task: Task[Any] | None, *, named: bool = True
+        self,
+        points: Points,
+        names: Sequence[str],
+        base: Colour,
+        task: Task[Any] | None,
+        *,
+        named: bool = True,
     ) -> None:
         labelled = (points.visibility != UNLABELLED) & np.isfinite(points.xy).all(-1)
         for pair in getattr(task.settings, "skeleton", ()) if task is not None else ():
@@ -278,7 +295,9 @@ class _Painter:
             cv2.circle(self.canvas, at, int(radius * unit), colour, -1, cv2.LINE_AA, _SHIFT)
 
     def _fixed(self, xy: FloatArray | np.ndarray) -> NDArray[np.int32]:
-        """Continuous image coordinates, [..., 2], as OpenCV's fixed-point ones, whose integers are pixel centres."""
+        """Continuous image coordinates, [..., 2], as OpenCV's fixed-point ones, whose integers are pixel
+        centres.
+        """
         pixels = np.clip(np.asarray(xy, np.float64) * self.scale - 0.5, -30_000, 30_000)
         return np.round(pixels * (1 << _SHIFT)).astype(np.int32)
 
@@ -363,7 +382,9 @@ def _objects(name: str, annotation: Instances, painter: _Painter) -> Line:
         counts[item.label] = counts.get(item.label, 0) + 1
     looked_for = ""
     if annotation.annotated is not None:
-        looked_for = f" (looked for {', '.join(annotation.annotated)} only)" if annotation.annotated else " (of no class)"
+        looked_for = (
+            f" (looked for {', '.join(annotation.annotated)} only)" if annotation.annotated else " (of no class)"
+        )
     if counts:
         dots = tuple((colour_of(label, painter.colours), f"{count} {label}") for label, count in counts.items())
         return Line(f"{name}:", dots=dots, after=looked_for)

@@ -1,7 +1,8 @@
-"""Annotations as plain JSON, and back. Labels and predictions are the same thing; so is what they become here.
+"""Annotations as plain JSON, and back. Labels and predictions are the same thing; so is what they become
+here.
 
-Every JSON object says its ``type`` (as a manifest's column does) and names what it holds, so that it can be read without
-the configuration. Numbers that are unknown (NaN) are null.
+Every JSON object says its ``type`` (as a manifest's column does) and names what it holds, so that it can be
+read without the configuration. Numbers that are unknown (NaN) are null.
 """
 
 from __future__ import annotations
@@ -41,7 +42,8 @@ def to_json(annotation: Annotation, column: Column | None = None, mask: str | No
 
     Args:
         column: gives points and numbers their names.
-        mask: the file, relative to that of the JSON, into which the caller writes the class indices of Segments (see
+        mask: the file, relative to that of the JSON, into which the caller writes the class indices of
+        Segments (see
             :func:`mask_png`); without it they stand in the JSON, as runs.
     """
     match annotation:
@@ -57,7 +59,10 @@ def to_json(annotation: Annotation, column: Column | None = None, mask: str | No
         case Identity(name, vector):
             return _without_none({"type": "identity", "name": name, "vector": _floats(vector)})
         case Points():
-            return {"type": "points", **_points_to_json(annotation, column.points if column is not None else ())}
+            return {
+                "type": "points",
+                **_points_to_json(annotation, column.points if column is not None else ()),
+            }
         case Segments():
             return _segments_to_json(annotation, mask)
         case Instances(items, annotated):
@@ -72,7 +77,8 @@ def to_json(annotation: Annotation, column: Column | None = None, mask: str | No
 
 
 def from_json(data: Json, base: Path | None = None) -> Annotation:
-    """The annotation that :func:`to_json` made this of; ``base`` is the folder that the mask's file is relative to.
+    """The annotation that :func:`to_json` made this of; ``base`` is the folder that the mask's file is
+    relative to.
 
     Raises OneglanceError where it is not one.
     """
@@ -89,7 +95,9 @@ def from_json(data: Json, base: Path | None = None) -> Annotation:
 
 
 def mask_png(indices: np.ndarray, colours: Sequence[tuple[int, int, int]]) -> bytes:
-    """Class indices uint8 [H, W] as a PNG whose pixels are the indices, 255 void, and whose palette is for the eye."""
+    """Class indices uint8 [H, W] as a PNG whose pixels are the indices, 255 void, and whose palette is for
+    the eye.
+    """
     image = Image.fromarray(indices, "P") if indices.dtype == np.uint8 else None
     if image is None:
         raise ValueError(f"class indices must be uint8, not {indices.dtype}")
@@ -211,9 +219,7 @@ def _segments_from(data: Json, base: Path | None) -> Segments:
     values = tuple((int(value), str(name)) for value, name in data.get("values", {}).items())
     classes = data.get("classes")
     path = data.get("path")
-    return Segments(
-        None if path is None else Path(path), values, indices, None if classes is None else tuple(classes)
-    )
+    return Segments(None if path is None else Path(path), values, indices, None if classes is None else tuple(classes))
 
 
 def _instance_to_json(item: Instance, points: Sequence[str]) -> Json:

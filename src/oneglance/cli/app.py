@@ -160,7 +160,9 @@ def next_folder(parent: Path, name: str) -> Path:
 
 
 def new_folder(folder: Path) -> Path:
-    """Make a folder to write into; raises OneglanceError where it holds something: nothing is ever overwritten."""
+    """Make a folder to write into; raises OneglanceError where it holds something: nothing is ever
+    overwritten.
+    """
     if folder.exists() and not folder.is_dir():
         raise OneglanceError(f"{folder}: is a file; give a folder that does not exist yet")
     if folder.is_dir() and any(folder.iterdir()):
@@ -172,7 +174,9 @@ def new_folder(folder: Path) -> Path:
 def score_table(
     scores: Mapping[str, Mapping[str, float]], tasks: Mapping[str, Task[Any]], title: str, most: int = 12
 ) -> Table:
-    """Scores by task, the one that runs are compared by first. Beyond ``most``, only how many more there are."""
+    """Scores by task, the one that runs are compared by first. Beyond ``most``, only how many more there
+    are.
+    """
     table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
     table.add_column("task", style="cyan")
     table.add_column("score")

@@ -89,7 +89,9 @@ def check(
 
 @dataclass
 class Report:
-    """What `check` found. ``pixels``: by task and class of a mask, in how many images it is, and of how many pixels."""
+    """What `check` found. ``pixels``: by task and class of a mask, in how many images it is, and of how many
+    pixels.
+    """
 
     counts: Counts
     pixels: dict[str, dict[str, list[int]]]
@@ -125,7 +127,8 @@ class Report:
             known = {key: one[key] for key in _STATES}
             classes = {key: value for key, value in one.items() if key not in _STATES}
             unknown = one["images"] - one["labelled"]
-            rows.append({"task": task, "source": source, "split": split, **known, "unknown": unknown, "classes": classes})
+            where = {"task": task, "source": source, "split": split}
+            rows.append({**where, **known, "unknown": unknown, "classes": classes})
         masks = {
             task: {name: {"images": n, "pixels": p} for name, (n, p) in classes.items()}
             for task, classes in self.pixels.items()
@@ -191,8 +194,8 @@ def warnings_of(
             for split in sorted(splits)
         }
         for split, number in labelled.items():
-            if number == 0 and split in ("train", "val"):
-                what = "it can't be trained" if split == "train" else "its score can't be watched in training"
+            if number == 0:
+                what = "it can't be trained" if split == "train" else "it can't be scored there"
                 said.append(f"task {name}: no labelled image in the split {split}: {what}")
             elif 0 < number < TINY:
                 said.append(f"task {name}: only {number} labelled images in the split {split}: its scores say little")
@@ -208,7 +211,8 @@ def _count_table(counts: Counts, title: str) -> Table:
     for heading in ("images", "labelled", "empty", "unknown"):
         table.add_column(heading, justify="right")
     before = ("", "")
-    for (task, source, split), one in sorted(counts.items(), key=lambda entry: (entry[0][0], entry[0][1], _order(entry[0][2]))):
+    for task, source, split in sorted(counts, key=lambda key: (*key[:2], _order(key[2]))):
+        one = counts[task, source, split]
         unknown = one["images"] - one["labelled"]
         first = (task if task != before[0] else "", source if (task, source) != before else "")
         before = (task, source)
@@ -219,10 +223,10 @@ def _count_table(counts: Counts, title: str) -> Table:
     return table
 
 
-def _class_table(
-    name: str, counts: Counts, pixels: dict[str, list[int]], classes: tuple[str, ...]
-) -> Table | None:
-    """How often each class occurs in each split; of masks, in how many images and in which share of the pixels."""
+def _class_table(name: str, counts: Counts, pixels: dict[str, list[int]], classes: tuple[str, ...]) -> Table | None:
+    """How often each class occurs in each split; of masks, in how many images and in which share of the
+    pixels.
+    """
     splits = sorted({split for task, _, split in counts if task == name}, key=_order)
     totals = {
         c: [sum(one.get(c, 0) for (t, _, s), one in counts.items() if t == name and s == split) for split in splits]
@@ -230,6 +234,7 @@ def _class_table(
     }
     table = Table(title=f"labels of {name}", title_justify="left", title_style="bold", box=None, pad_edge=False)
     table.add_column("class", overflow="fold")
+    rows: list[tuple[str | Text, ...]]
     if any(any(row) for row in totals.values()):
         for split in splits:
             table.add_column(split, justify="right")

@@ -106,7 +106,9 @@ def _from_config(path: Path, wanted: str | None) -> tuple[SourceSettings, Column
 def _from_options(
     format_name: str, paths: dict[str, Path | None], classes: list[str]
 ) -> tuple[SourceSettings, Columns]:
-    """The source that the options describe: what a look at the folder finds, with what the options say put on top."""
+    """The source that the options describe: what a look at the folder finds, with what the options say put
+    on top.
+    """
     from pydantic import ValidationError
 
     from oneglance.formats import FORMATS, Suggestion
@@ -158,7 +160,7 @@ def _common(paths: list[Path]) -> Path | None:
     for path in paths:
         if not path.exists():
             raise OneglanceError(f"{path}: no such file or folder")
-    folders = [os.path.abspath(path if path.is_dir() else path.parent) for path in paths]
+    folders = [(path if path.is_dir() else path.parent).resolve() for path in paths]
     return Path(os.path.commonpath(folders)) if folders else None
 
 

@@ -24,7 +24,8 @@ def evaluate(
     run: Annotated[Path, typer.Argument(help="The folder of a run, as `oneglance train` made it.")],
     split: Annotated[str, typer.Option("--split", "-s", help="The split of the run's data to be scored on.")] = "test",
     weights: Annotated[
-        Weights, typer.Option(help="The weights best by the split val, the last, or best where there is one (auto).")
+        Weights,
+        typer.Option(help="The weights best by the split val, the last, or best where there is one (auto)."),
     ] = Weights.auto,
     as_json: Annotated[bool, typer.Option("--json", help="Print the scores as JSON, at full precision.")] = False,
 ) -> None:

@@ -38,8 +38,8 @@ def init(
     found = recognise(folder)
     if not found:
         raise OneglanceError(
-            f"{folder}: nothing is recognised; looked for {', '.join(FORMATS)}. "
-            "Give the folder that holds both the images and the labels; or write the YAML by hand (docs/formats.md)"
+            f"{folder}: nothing is recognised; looked for {', '.join(FORMATS)}. Give the folder that holds both "
+            "the images and the labels; or write the YAML by hand (docs/formats.md)"
         )
     plan = Plan()
     for suggestion in found:
@@ -64,7 +64,9 @@ def init(
 
 
 class Plan:
-    """What several suggestions come to: tasks without clashing names, sources with paths from the YAML's folder."""
+    """What several suggestions come to: tasks without clashing names, sources with paths from the YAML's
+    folder.
+    """
 
     def __init__(self) -> None:
         self.tasks: dict[str, dict[str, Any]] = {}
@@ -129,31 +131,42 @@ class Plan:
         """The YAML, with comments."""
         notes = "".join(f"# NOTE: {note}\n" for note in dict.fromkeys(self.notes))
         left = "".join(f"# Left out: {one}\n" for one in self.left)
-        return (
-            f"# Written by `oneglance init` after a look at {folder}. Change what you like, then run\n"
-            "#   oneglance check THIS_FILE   to read all the data, count the labels and draw samples\n"
-            "#   oneglance train THIS_FILE   to train one network for all tasks\n"
-            f"{notes}{left}\n"
-            "# The questions. A name is yours to choose; the sources below refer to it.\n"
-            f"{_dump({'tasks': self.tasks})}\n"
-            "# The data sets; paths start from this file's folder. An image that no source labels for a task is\n"
-            "# *unknown* there, never a negative.\n"
-            f"{_dump({'sources': self.sources})}\n"
-            "# Images that no source gives a split are divided so.\n"
-            "splits:\n"
-            "  fractions: {train: 0.8, val: 0.1, test: 0.1}\n\n"
-            "# Any timm backbone with feature maps. pretrained: true (downloaded), false, or a .safetensors file.\n"
-            "trunk:\n"
-            "  backbone: mobilenetv4_conv_small\n"
-            "  pretrained: true\n\n"
-            "# What people change most; `oneglance train FILE train.epochs=10` does so for one run.\n"
-            "train:\n"
-            f"  size: [{size}, {size}]   # height and width of the network's input, multiples of 32\n"
-            "  epochs: 40\n"
-            "  batch: 16\n"
-            "  lr: 0.001\n"
-            "  seed: 0\n"
+        return _TEXT.format(
+            folder=folder,
+            notes=notes + left,
+            tasks=_dump({"tasks": self.tasks}),
+            sources=_dump({"sources": self.sources}),
+            size=size,
         )
+
+
+_TEXT = """\
+# Written by `oneglance init` after a look at {folder}. Change what you like, then run
+#   oneglance check THIS_FILE   to read all the data, count the labels and draw samples
+#   oneglance train THIS_FILE   to train one network for all tasks
+{notes}
+# The questions. A name is yours to choose; the sources below refer to it.
+{tasks}
+# The data sets; paths start from this file's folder. An image that no source labels for a task is
+# *unknown* there, never a negative.
+{sources}
+# Images that no source gives a split are divided so.
+splits:
+  fractions: {{train: 0.8, val: 0.1, test: 0.1}}
+
+# Any timm backbone with feature maps. pretrained: true (downloaded), false, or a .safetensors file.
+trunk:
+  backbone: mobilenetv4_conv_small
+  pretrained: true
+
+# What people change most; `oneglance train FILE train.epochs=10` does so for one run.
+train:
+  size: [{size}, {size}]   # height and width of the network's input, multiples of 32
+  epochs: 40
+  batch: 16
+  lr: 0.001
+  seed: 0
+"""
 
 
 def _mergeable(one: dict[str, Any], other: dict[str, Any]) -> bool:
@@ -183,7 +196,9 @@ def _dump(data: Any) -> str:
 
 
 def _input_size(folder: Path) -> int:
-    """A square that the usual image of the folder fits into without being enlarged much: 64 to 320, a multiple of 32."""
+    """A square that the usual image of the folder fits into without being enlarged much: 64 to 320, a
+    multiple of 32.
+    """
     from itertools import islice
 
     from oneglance.decode import ImageError, read_size

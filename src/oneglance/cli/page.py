@@ -1,4 +1,6 @@
-"""The page of ``oneglance check --draw``: samples with their labels, as they are and as the network sees them."""
+"""The page of ``oneglance check --draw``: samples with their labels, as they are and as the network sees
+them.
+"""
 
 from __future__ import annotations
 
@@ -72,7 +74,9 @@ def write_page(folder: Path, config: Config, manifest: Manifest, tasks: Tasks) -
 
 
 def choose(manifest: Manifest, rng: np.random.Generator, count: int = SAMPLES) -> list[Record]:
-    """Training images of all kinds in turn: of each source, labelled for these tasks or those, empty or not."""
+    """Training images of all kinds in turn: of each source, labelled for these tasks or those, empty or
+    not.
+    """
     rows = manifest.rows(split="train")
     rows = rows if len(rows) else np.arange(len(manifest))
     kinds: dict[tuple[str, ...], list[Record]] = {}
@@ -110,10 +114,10 @@ def _show(record: Record, config: Config, tasks: Tasks, rng: np.random.Generator
     )
 
 
-def _reduced(
-    image: Picture, labels: Mapping[str, Annotation], tasks: Tasks
-) -> tuple[Picture, dict[str, Annotation]]:
-    """The image and its labels at the size at which they are shown, so that lines and text are not reduced later."""
+def _reduced(image: Picture, labels: Mapping[str, Annotation], tasks: Tasks) -> tuple[Picture, dict[str, Annotation]]:
+    """The image and its labels at the size at which they are shown, so that lines and text are not reduced
+    later.
+    """
     height, width = image.shape[:2]
     scale = min(1.0, CELL[0] * 0.8 / height, CELL[1] / width)
     size = (max(1, round(height * scale)), max(1, round(width * scale)))
@@ -141,15 +145,13 @@ def _augmented(
     warped = warp_image(image, frame.matrix, (height, width), fill=FILL, source_wh=source)
     tensor = torch.from_numpy(np.ascontiguousarray(warped.transpose(2, 0, 1)))
     coloured = np.ascontiguousarray(jitter(tensor, rng, settings).numpy().transpose(1, 2, 0))
-    moved = {
-        name: warp(one, frame, flip_pairs=tasks[name].flip_pairs or ()) for name, one in labels.items()
-    }
+    moved = {name: warp(one, frame, flip_pairs=tasks[name].flip_pairs or ()) for name, one in labels.items()}
     return coloured, moved
 
 
 def _html(parts: list[tuple[str, str, list[str]]], manifest: Manifest, tasks: Tasks) -> str:
     figures = "\n".join(
-        f'<figure><figcaption>{_CAPTIONS[kind]}</figcaption>'
+        f"<figure><figcaption>{_CAPTIONS[kind]}</figcaption>"
         f'<a href="{name}"><img src="{name}" alt="{html.escape(", ".join(titles))}"></a></figure>'
         for name, kind, titles in parts
     )
@@ -163,22 +165,22 @@ def _html(parts: list[tuple[str, str, list[str]]], manifest: Manifest, tasks: Ta
 
 _CAPTIONS = {
     "labelled": "As labelled",
-    "augmented": "As training sees them: cut, scaled, mirrored and coloured by chance, at the network's input size",
+    "augmented": "As training sees them: cut, scaled, mirrored and coloured by chance, at the input's size",
 }
 _PAGE = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>oneglance check</title>
 <style>
-body {{ font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 110rem; padding: 0 1rem; color: #1b1e24 }}
-table {{ border-collapse: collapse }} td, th {{ padding: .2rem 1rem .2rem 0; text-align: left }}
+body {{ font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 110rem; padding: 0 1rem; color:
+#1b1e24 }} table {{ border-collapse: collapse }} td, th {{ padding: .2rem 1rem .2rem 0; text-align: left }}
 td:nth-child(n+3), th:nth-child(n+3) {{ text-align: right; font-variant-numeric: tabular-nums }}
 figure {{ margin: 2rem 0 }} figcaption {{ font-weight: 600; margin-bottom: .5rem }}
 img {{ max-width: 100%; border-radius: 6px }}
 @media (prefers-color-scheme: dark) {{ body {{ background: #14161a; color: #f0f2f5 }} }}
 </style>
 <h1>Samples of {images} images</h1>
-<p><b>unknown</b> below a picture: nobody labelled it for this task, and training does not touch the task on it.
-<b>none</b>: it was looked at, and nothing is there, which training learns from.</p>
+<p><b>unknown</b> below a picture: nobody labelled it for this task, and training does not touch the task on
+it. <b>none</b>: it was looked at, and nothing is there, which training learns from.</p>
 <table><tr><th>task<th>kind<th>labelled<th>unknown</tr>
 {rows}
 </table>

@@ -1,5 +1,5 @@
-"""Every image and every mask of a manifest, decoded by worker processes. Imports neither torch nor pydantic, so that a
-worker starts at once and is small."""
+"""Every image and every mask of a manifest, decoded by worker processes. Imports neither torch nor pydantic,
+so that a worker starts at once and is small."""
 
 from __future__ import annotations
 
@@ -25,7 +25,9 @@ CHUNK = 16
 
 @dataclass(frozen=True)
 class Item:
-    """What is to be looked at: an image, its size as the manifest has it, and by task its mask with its classes."""
+    """What is to be looked at: an image, its size as the manifest has it, and by task its mask with its
+    classes.
+    """
 
     path: str
     width: int
@@ -100,7 +102,7 @@ def look_at_all(items: Iterable[Item], count: int, workers: int | None = None) -
                     yield from future.result()
                 except BrokenProcessPool as error:
                     raise OneglanceError(
-                        f"a worker process died (out of memory?) near {first}; `--workers 1` needs least memory"
+                        f"a worker process died (out of memory?) near {first}; --workers 1 needs least memory"
                     ) from error
 
 

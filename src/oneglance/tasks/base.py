@@ -131,7 +131,7 @@ class Task(ABC, Generic[S]):
         """Points that change places in a mirror; None where the labels have no meaning in a mirror."""
         return ()
 
-    def learn_statistics(self, manifest: Manifest, rows: np.ndarray, head: nn.Module) -> None:  # noqa: B027
+    def learn_statistics(self, manifest: Manifest, rows: np.ndarray, head: nn.Module) -> None:
         """Put into the new head's buffers what it must know of the training labels (means, frequencies)."""
 
     @abstractmethod

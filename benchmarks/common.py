@@ -1,0 +1,96 @@
+"""What the benchmarks share: a configuration from examples/, a training in a fresh folder, a table, a JSON file."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from oneglance.config import Config, load_config
+from oneglance.errors import Problems
+from oneglance.evaluation.evaluate import Scores
+from oneglance.ingest import build_manifest
+from oneglance.manifest import Manifest
+from oneglance.training.fit import Training
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+
+
+def arguments(description: str | None, **extra: Any) -> argparse.Namespace:
+    """The options that all benchmarks have; ``extra``: further ones with their defaults."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument(
+        "--out", type=Path, default=Path("runs/benchmarks"), help="folder for runs and results"
+    )
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument(
+        "overrides", nargs="*", help="dotted overrides of the configuration, such as train.epochs=2"
+    )
+    for name, default in extra.items():
+        parser.add_argument(f"--{name}", type=type(default), default=default)
+    return parser.parse_args()
+
+
+def config_of(example: str, overrides: Sequence[str] = ()) -> Config:
+    """A configuration from examples/, its weights file resolved."""
+    config = load_config(EXAMPLES / f"{example}.yaml", overrides)
+    if isinstance(config.trunk.pretrained, Path):
+        trunk = config.trunk.model_copy(update={"pretrained": EXAMPLES / config.trunk.pretrained})
+        config = config.model_copy(update={"trunk": trunk})
+    return config
+
+
+def train_and_score(
+    config: Config,
+    folder: Path,
+    split: str = "test",
+    change: Callable[[Manifest], Manifest] = lambda manifest: manifest,
+) -> dict[str, Any]:
+    """Train in a fresh folder, score the last averaged weights on ``split``; a result that is there already is reused.
+
+    ``change`` may alter the manifest before training.
+    """
+    result = folder / "result.json"
+    if result.is_file():
+        done: dict[str, Any] = json.loads(result.read_text())
+        return done
+    folder.mkdir(parents=True, exist_ok=True)
+    manifest = change(build_manifest(config, EXAMPLES.resolve(), Problems()))
+    training = Training(config, manifest, folder, Problems())
+    began = time.monotonic()
+    training.run()
+    seconds = time.monotonic() - began
+    scores: Scores = training.score(manifest.rows(split=split))
+    found = {
+        "scores": scores,
+        "seconds": round(seconds, 1),
+        "parameters": sum(p.numel() for p in training.network.parameters()),
+        "torch": torch.__version__,
+        "machine": f"{platform.machine()}, {torch.get_num_threads()} threads",
+    }
+    result.write_text(json.dumps(found, indent=1))
+    return found
+
+
+def spread(values: Sequence[float]) -> str:
+    """Mean and sample standard deviation, as text."""
+    if len(values) == 1:
+        return f"{values[0]:.4f}"
+    return f"{statistics.mean(values):.4f} ± {statistics.stdev(values):.4f}"
+
+
+def table(rows: Mapping[str, Mapping[str, str]]) -> str:
+    """A Markdown table: a row a variant, a column a figure."""
+    columns = list(dict.fromkeys(name for row in rows.values() for name in row))
+    lines = ["| | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
+    lines += [
+        f"| {name} | " + " | ".join(row.get(c, "") for c in columns) + " |" for name, row in rows.items()
+    ]
+    return "\n".join(lines)
