@@ -173,18 +173,25 @@ def _override(data: dict[str, Any], override: str) -> None:
     key, separator, text = override.partition("=")
     if not separator:
         raise OneglanceError(f"override {override!r}: write it as key=value, such as train.epochs=10")
-    *parents, last = key.strip().split(".")
-    at: Any = data
-    for parent in parents:
-        at = at[int(parent)] if isinstance(at, list) and parent.isdigit() else at.setdefault(parent, {})
     try:
         value = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise OneglanceError(f"override {override!r}: the value is not valid YAML") from error
-    if isinstance(at, list):
-        at[int(last)] = value
-    else:
-        at[last] = value
+    *parents, last = key.strip().split(".")
+    at: Any = data
+    for number, part in enumerate([*parents, last]):
+        if isinstance(at, list):
+            if not part.isdigit() or int(part) >= len(at):
+                raise OneglanceError(f"override {override!r}: {part!r} must be a number below {len(at)}")
+            slot: Any = int(part)
+        elif isinstance(at, dict):
+            slot = part
+        else:
+            raise OneglanceError(f"override {override!r}: there is nothing below {'.'.join(parents[:number])!r}")
+        if number == len(parents):
+            at[slot] = value
+        else:
+            at = at[slot] if isinstance(at, list) else at.setdefault(slot, {})
 
 
 def _lines(error: ValidationError, model: type[BaseModel], prefix: str = "") -> list[str]:

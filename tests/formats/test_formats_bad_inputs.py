@@ -22,9 +22,7 @@ GOOD_BOX = ("cat", [2.0, 3.0, 12.0, 13.0])
 # -- COCO: one bad annotation (or image) beside a good one
 
 
-def coco(
-    tmp: Path, *annotations: Any, images: Any = None, categories: Any = None, **more: Any
-) -> dict[str, Any]:
+def coco(tmp: Path, *annotations: Any, images: Any = None, categories: Any = None, **more: Any) -> dict[str, Any]:
     """A data set of two images; the good annotation is on the first."""
     image(tmp / "images" / "a.jpg")
     image(tmp / "images" / "b.jpg")
@@ -68,6 +66,7 @@ COCO_OBJECTS = {
     "box of booleans": (bad(bbox=[True, 1, 5, 5]), "not a number"),
     "box is an object": (bad(bbox={"x": 1}), "not a list"),
     "box beyond float32": (bad(bbox=[1e300, 1, 5, 5]), "not a place"),
+    "a number of 4,000 digits": (bad(bbox=[10**4000, 1, 5, 5]), "not a place"),
     "no box and no mask": (bad(bbox=None), "no `bbox`"),
     "unknown image": (bad(image_id=77), "image_id 77"),
     "unknown category": (bad(category_id=77), "category_id 77"),
@@ -137,6 +136,7 @@ COCO_IMAGES = {
     "link that leads out": ({"id": 3, "file_name": "link.jpg"}, "link out of"),
     "no image": ({"id": 3, "file_name": "page.jpg"}, "page.jpg"),
     "empty file": ({"id": 3, "file_name": "empty.jpg"}, "empty.jpg"),
+    "half a character": ({"id": 3, "file_name": "\ud800.jpg"}, "\ufffd"),
     "name is a number": ({"id": 3, "file_name": 5}, "a path is expected"),
     "name with a null byte": ({"id": 3, "file_name": "a\0.jpg"}, "a path is expected"),
     "name too long": ({"id": 3, "file_name": "x" * 5000 + ".jpg"}, "can't be used"),
@@ -273,10 +273,7 @@ def test_a_bad_voc_object_is_passed_over(case: str, tmp_path: Path) -> None:
     assert says in problems[0]
 
 
-BOMB = (
-    b'<?xml version="1.0"?><!DOCTYPE a [<!ENTITY x "ha"><!ENTITY y "&x;&x;&x;&x;">]>'
-    b"<annotation>&y;</annotation>"
-)
+BOMB = b'<?xml version="1.0"?><!DOCTYPE a [<!ENTITY x "ha"><!ENTITY y "&x;&x;&x;&x;">]><annotation>&y;</annotation>'
 VOC_FILES = {
     "entities": (BOMB, "DTD"),
     "outside entity": (
@@ -440,9 +437,7 @@ CSV_ROWS = {
 @pytest.mark.parametrize("case", CSV_ROWS)
 def test_a_bad_row_is_passed_over(case: str, tmp_path: Path) -> None:
     row, says = CSV_ROWS[case]
-    records, problems = read(
-        table(tmp_path, f"image,kind,age\na.jpg,cat,3\n{row}\nc.jpg,dog,\n"), KINDS, tmp_path
-    )
+    records, problems = read(table(tmp_path, f"image,kind,age\na.jpg,cat,3\n{row}\nc.jpg,dog,\n"), KINDS, tmp_path)
     found = {record.path.name: record.annotations["kind"] for record in records}
     assert found["a.jpg"].name == "cat"  # type: ignore[union-attr]
     assert found["c.jpg"].name == "dog"  # type: ignore[union-attr]

@@ -90,8 +90,7 @@ def test_a_class_that_coco_does_not_know_is_unknown_and_others_are_left_out(tmp_
     assert a.annotations["objects"].annotated == ("cat",)
     assert b.annotations["objects"] == Instances((), ("cat",))
     assert problems == [
-        "source 'images': 2 of class 'dog' left out: no task of this source has the class; did you mean "
-        "'dogs'?"
+        "source 'images': 2 of class 'dog' left out: no task of this source has the class; did you mean 'dogs'?"
     ]
     (a, b), problems = read({**source, "rename": {"dog": "dogs"}}, columns, tmp_path)
     assert [item.label for item in items(a)] == ["cat", "dogs", "dogs"]
@@ -105,10 +104,7 @@ def test_a_class_that_coco_does_not_know_is_unknown_and_others_are_left_out(tmp_
 
 
 def test_two_tasks_share_a_file_and_only_strangers_are_reported(tmp_path: Path) -> None:
-    rows = [
-        {"id": i, "image_id": 7, "category_id": c, "bbox": [1, 1, 5, 5], "area": 25}
-        for i, c in ((1, 2), (2, 44))
-    ]
+    rows = [{"id": i, "image_id": 7, "category_id": c, "bbox": [1, 1, 5, 5], "area": 25} for i, c in ((1, 2), (2, 44))]
     coco(tmp_path, "x.json", rows, CATEGORIES)
     columns: Columns = {
         "cats": Column("instances", ("cat",)), "dogs": Column("instances", ("dog",)),
@@ -179,9 +175,7 @@ def test_yolo_boxes_polygons_points_and_missing_files(tmp_path: Path) -> None:
     (tmp_path / "labels" / "train" / "a.txt").write_text("1 0.5 0.5 0.25 0.2\n0 0 0 1 0 1 1\n")
     (tmp_path / "labels" / "train" / "b.txt").write_text("")
     (tmp_path / "list.txt").write_text("./images/val/c.jpg\n")
-    (tmp_path / "data.yaml").write_text(
-        "path: .\ntrain: images/train\nval: list.txt\nnames: {0: cat, 1: dog}\n"
-    )
+    (tmp_path / "data.yaml").write_text("path: .\ntrain: images/train\nval: list.txt\nnames: {0: cat, 1: dog}\n")
     source: dict[str, Any] = {"format": "yolo", "root": ".", "tasks": ["objects"]}
     (a, b, c), problems = read(source, OBJECTS, tmp_path)
     assert [record.split for record in (a, b, c)] == ["train", "train", "val"]
@@ -292,6 +286,18 @@ def test_a_table_of_objects_has_a_row_each_and_a_row_for_nothing(tmp_path: Path)
     assert item.polygons[0].tolist() == item.points.xy.tolist() == [[1, 1], [9, 1], [9, 5]]
 
 
+def test_columns_are_found_by_the_names_of_the_task(tmp_path: Path) -> None:
+    image(tmp_path / "a.jpg")
+    head = "image,kind,wet,old,kg,cm,who,nose_x,nose_y,nose_vis,tail_x,tail_y,tail_vis"
+    (tmp_path / "t.csv").write_text(f"{head}\na.jpg,cat,0,1,1,2,Tom,1,2,0,3,4,1\n")
+    (a,), problems = read({"format": "csv", "labels": "t.csv", "tasks": list(ALL)}, ALL, tmp_path)
+    assert not problems
+    assert a.annotations["face"].visibility.tolist() == [0, 2]
+    assert (a.annotations["kind"], a.annotations["who"]) == (Label("cat"), Identity("Tom"))
+    assert a.annotations["looks"] == Tags(("old",), None)
+    assert a.annotations["size"].values.tolist() == [1, 2]
+
+
 def test_tags_in_one_column(tmp_path: Path) -> None:
     image(tmp_path / "a.jpg")
     (tmp_path / "t.csv").write_text("image,looks\na.jpg,old|wet\n")
@@ -319,9 +325,7 @@ def test_masks_are_found_by_name_and_not_decoded(tmp_path: Path) -> None:
         "tasks": ["ground"], "scan": True,
     }  # fmt: skip
     (a, b, c), problems = read(source, GROUND, tmp_path)
-    assert a.annotations["ground"] == Segments(
-        tmp_path / "m" / "train" / "a_mask.png", ((1, "road"), (3, "sky"))
-    )
+    assert a.annotations["ground"] == Segments(tmp_path / "m" / "train" / "a_mask.png", ((1, "road"), (3, "sky")))
     assert b.annotations["ground"] is None
     assert (c.split, c.annotations["ground"].path.name) == ("val", "a_mask.png")
     assert len(problems) == 1
@@ -332,9 +336,7 @@ def test_masks_are_found_by_name_and_not_decoded(tmp_path: Path) -> None:
 
 
 def labelme(path: Path, shapes: list[Any], **more: Any) -> None:
-    path.write_text(
-        json.dumps({"imagePath": path.stem + ".jpg", "shapes": shapes, "imageData": "x" * 100, **more})
-    )
+    path.write_text(json.dumps({"imagePath": path.stem + ".jpg", "shapes": shapes, "imageData": "x" * 100, **more}))
 
 
 def test_labelme_groups_points_circles_and_flags(tmp_path: Path) -> None:

@@ -54,6 +54,11 @@ class Answers:
         detections = [name for name, task in tasks.items() if task.annotation is Instances] if coco else []
         self._coco = {name: JsonArray(folder / f"coco_{name}.json") for name in detections}
         self._images = JsonArray(folder / "coco_images.json") if coco else None
+        for name in detections:
+            categories = JsonArray(folder / f"coco_{name}_categories.json")
+            for number, label in enumerate(tasks[name].classes, 1):
+                categories.add({"id": number, "name": label})
+            categories.close()
 
     def add(self, path: Path, name: str, prediction: Prediction) -> None:
         """Write the answers for one image, whose unique relative name is ``name``."""

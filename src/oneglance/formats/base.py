@@ -1,5 +1,4 @@
-"""The contract of a format: settings that read themselves, a writer, and a look at a folder that recognises
-it.
+"""The contract of a format: settings that read themselves, a writer, and a look at a folder.
 
 A format is one file here and one line in :mod:`oneglance.formats`. Formats convert at their door: what they
 yield is in continuous, 0-based pixels of the image as it is looked at (EXIF rotation applied), and *unknown
@@ -38,12 +37,9 @@ class SourceSettings(BaseModel):
         default=None,
         description="The source's name in reports. Default: the last folder of `root`, or of `images`.",
     )
-    root: Path | None = Field(
-        default=None, description="The data set's folder; the other paths are relative to it."
-    )
+    root: Path | None = Field(default=None, description="The data set's folder; the other paths are relative to it.")
     tasks: list[str] | dict[str, Any] = Field(
-        description="The tasks that this source's labels are for; as a dict it says which of the source's "
-        "fields."
+        description="The tasks that this source's labels are for; as a dict it says which of the source's fields."
     )
     split: str | None = Field(default=None, description="The split of all rows (`train`, `val`, `test`).")
     group: str | None = Field(
@@ -52,9 +48,7 @@ class SourceSettings(BaseModel):
         "to the "
         "image folder; images for which the brackets hold the same text never straddle a split.",
     )
-    rename: dict[str, str] = Field(
-        default={}, description="The source's class names to the tasks' class names."
-    )
+    rename: dict[str, str] = Field(default={}, description="The source's class names to the tasks' class names.")
     annotated: list[str] | None = Field(
         default=None,
         description="The classes that this source looked for; all others are unknown in its images, never "
@@ -63,8 +57,7 @@ class SourceSettings(BaseModel):
     )
     links: bool = Field(
         default=False,
-        description="Follow symbolic links that lead out of the image folder; otherwise such images are "
-        "refused.",
+        description="Follow symbolic links that lead out of the image folder; otherwise such images are refused.",
     )
 
     @field_validator("group")
@@ -106,9 +99,7 @@ class SourceSettings(BaseModel):
         raise NotImplementedError
 
     @classmethod
-    def write(
-        cls, records: Iterable[Record], columns: Columns, out: Path, options: WriteOptions
-    ) -> list[str]:
+    def write(cls, records: Iterable[Record], columns: Columns, out: Path, options: WriteOptions) -> list[str]:
         """Write a data set into the new folder ``out``; returns sentences that say what could not be held,
         with counts.
 
@@ -138,8 +129,7 @@ class WriteOptions(BaseModel):
     )
     root: Path | None = Field(
         default=None,
-        description="Image names are kept relative to this folder. Default: the bare file name where it is "
-        "unique.",
+        description="Image names are kept relative to this folder. Default: the bare file name where it is unique.",
     )
 
 

@@ -16,12 +16,13 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 
 from oneglance.annotations import Instance, Points, Record
-from oneglance.errors import OneglanceError, Problems, nearest
+from oneglance.errors import OneglanceError, Problems
 from oneglance.formats import rle as runs
 from oneglance.formats.base import SourceSettings, Suggestion, WriteOptions
+from oneglance.formats.coco_file import as_key, as_list, is_pair, need_list, read_top
 from oneglance.formats.coco_recognise import recognise
 from oneglance.formats.coco_write import write
-from oneglance.formats.files import read_json, walk_images
+from oneglance.formats.files import walk_images
 from oneglance.formats.reading import Found, Reading, folder_of
 from oneglance.formats.shapes import (
     Bad,
@@ -48,12 +49,9 @@ class CocoSettings(SourceSettings):
     fields: ClassVar[tuple[str, ...] | None] = ("objects",)
 
     format: Literal["coco"] = "coco"
-    images: Path | None = Field(
-        default=None, description="The folder that the JSON's file names are relative to."
-    )
+    images: Path | None = Field(default=None, description="The folder that the JSON's file names are relative to.")
     labels: Path | list[Path] = Field(
-        description="The instances or person_keypoints JSON, or a list of them: annotations of one id are "
-        "put together."
+        description="The instances or person_keypoints JSON, or a list of them: annotations of one id are put together."
     )
     captions: Path | list[Path] | None = Field(
         default=None, description="A captions JSON, or a list; kept beside the labels."
@@ -70,9 +68,7 @@ class CocoSettings(SourceSettings):
         return _Reader(reading, folder, self).records()
 
     @classmethod
-    def write(
-        cls, records: Iterable[Record], columns: Columns, out: Path, options: WriteOptions
-    ) -> list[str]:
+    def write(cls, records: Iterable[Record], columns: Columns, out: Path, options: WriteOptions) -> list[str]:
         """See :meth:`SourceSettings.write`."""
         return write(records, columns, out, options)
 
@@ -109,9 +105,9 @@ class _Reader:
         self.licenses: dict[Any, dict[str, Any]] = {}
 
     def records(self) -> Iterator[Record]:
-        for path in _listed(self.settings.labels):
+        for path in as_list(self.settings.labels):
             self._take_in(self.reading.at(path))
-        for path in _listed(self.settings.captions):
+        for path in as_list(self.settings.captions):
             self._take_captions(self.reading.at(path))
         while self.images:
             # Taken out one by one, so that the parsed JSON shrinks while the manifest grows.
@@ -125,7 +121,7 @@ class _Reader:
         self.reading.finish()
 
     def _take_in(self, path: Path) -> None:
-        data = _checked_top(path, "labels")
+        data = read_top(path, "labels")
         categories = self._categories(data, path)
         names = [category.name for category in categories.values()]
         self._take_licenses(data)
@@ -134,43 +130,35 @@ class _Reader:
         for index, entry in enumerate(data["annotations"]):
             where = f"{path} annotations[{index}]"
             if not isinstance(entry, dict):
-                self.reading.problem(
-                    where, f"{str(entry)[:40]!r} is not an annotation (an object is expected)"
-                )
+                self.reading.problem(where, f"{str(entry)[:40]!r} is not an annotation (an object is expected)")
                 continue
             where += f" (id {entry.get('id')})"
-            category = categories.get(_key(entry.get("category_id")))
-            if _key(entry.get("image_id")) not in listed:
+            category = categories.get(as_key(entry.get("category_id")))
+            if as_key(entry.get("image_id")) not in listed:
                 self.reading.problem(where, f"image_id {entry.get('image_id')!r} is not in the file's images")
             elif category is None:
-                self.reading.problem(
-                    where, f"category_id {entry.get('category_id')!r} is not in the file's categories"
-                )
+                self.reading.problem(where, f"category_id {entry.get('category_id')!r} is not in the file's categories")
             elif self._is_new(ids, entry, where):
-                self._place(self.images[_key(entry["image_id"])], where, entry, category)
+                self._place(self.images[as_key(entry["image_id"])], where, entry, category)
 
     def _categories(self, data: dict[str, Any], path: Path) -> dict[Any, _Category]:
         categories: dict[Any, _Category] = {}
-        for index, entry in enumerate(_list(data, "categories", path)):
+        for index, entry in enumerate(need_list(data, "categories", path)):
             where = f"{path} categories[{index}]"
             if not isinstance(entry, dict) or not isinstance(entry.get("name"), str) or "id" not in entry:
-                self.reading.problem(
-                    where, f"{str(entry)[:60]} is not a category: `id` and `name` are expected"
-                )
+                self.reading.problem(where, f"{str(entry)[:60]} is not a category: `id` and `name` are expected")
                 continue
-            if _key(entry["id"]) in categories:
-                self.reading.problem(
-                    where, f"category id {entry['id']!r} was already given; the first is kept"
-                )
+            if as_key(entry["id"]) in categories:
+                self.reading.problem(where, f"category id {entry['id']!r} was already given; the first is kept")
                 continue
             names = entry.get("keypoints")
             names = tuple(str(name) for name in names) if isinstance(names, list) else ()
             # The skeleton counts points from 1; by name it outlives another order of points.
             skeleton = [
                 [names[a - 1], names[b - 1]]
-                for a, b in (pair for pair in entry.get("skeleton") or [] if _is_pair(pair, len(names)))
+                for a, b in (pair for pair in entry.get("skeleton") or [] if is_pair(pair, len(names)))
             ]
-            categories[_key(entry["id"])] = _Category(entry["name"], names, skeleton)
+            categories[as_key(entry["id"])] = _Category(entry["name"], names, skeleton)
         return categories
 
     def _list_images(self, data: dict[str, Any], path: Path, names: list[str]) -> set[Any]:
@@ -178,11 +166,9 @@ class _Reader:
         for index, entry in enumerate(data["images"]):
             where = f"{path} images[{index}]"
             if not isinstance(entry, dict) or "id" not in entry or "file_name" not in entry:
-                self.reading.problem(
-                    where, f"{str(entry)[:60]} is not an image: `id` and `file_name` are expected"
-                )
+                self.reading.problem(where, f"{str(entry)[:60]} is not an image: `id` and `file_name` are expected")
                 continue
-            key = _key(entry["id"])
+            key = as_key(entry["id"])
             if key in listed:
                 self.reading.problem(where, f"image id {entry['id']!r} was already given; the first is kept")
                 continue
@@ -198,30 +184,28 @@ class _Reader:
         return listed
 
     def _is_new(self, ids: dict[Any, dict[str, Any]], entry: dict[str, Any], where: str) -> bool:
-        """False for a second copy of an annotation; a different one of the same id is kept, without its id."""
-        key = _key(entry.get("id"))
+        """False for a second copy of an annotation; a different one of the same id is kept, without its
+        id.
+        """
+        key = as_key(entry.get("id"))
         if key is None:
             return True
         first = ids.setdefault(key, entry)
         if first is entry:
             return True
-        if all(
-            first.get(name) == entry.get(name) for name in ("image_id", "category_id", "bbox", "segmentation")
-        ):
+        if all(first.get(name) == entry.get(name) for name in ("image_id", "category_id", "bbox", "segmentation")):
             self.reading.problem(
                 where, f"annotation id {entry['id']} was already given, with the same box; passed over"
             )
             return False
-        self.reading.problem(
-            where, f"annotation id {entry['id']} was already given to another object; kept without id"
-        )
+        self.reading.problem(where, f"annotation id {entry['id']} was already given to another object; kept without id")
         entry["id"] = None
         return True
 
     def _place(self, image: _Image, where: str, entry: dict[str, Any], category: _Category) -> None:
         # The same object in another file (instances, then keypoints): what this file adds is put to the
         # first.
-        if entry.get("id") is not None and len(_listed(self.settings.labels)) > 1:
+        if entry.get("id") is not None and len(as_list(self.settings.labels)) > 1:
             for index, (first_where, first, of) in enumerate(image.raw):
                 if first.get("id") == entry["id"] and of.name == category.name:
                     image.raw[index] = (first_where, {**entry, **first}, category if category.points else of)
@@ -231,12 +215,12 @@ class _Reader:
     def _take_licenses(self, data: dict[str, Any]) -> None:
         for entry in data.get("licenses") or []:
             if isinstance(entry, dict) and "id" in entry:
-                self.licenses.setdefault(_key(entry["id"]), entry)
+                self.licenses.setdefault(as_key(entry["id"]), entry)
 
     def _take_captions(self, path: Path) -> None:
-        data = _checked_top(path, "captions")
+        data = read_top(path, "captions")
         for index, entry in enumerate(data["annotations"]):
-            image = self.images.get(_key(entry.get("image_id"))) if isinstance(entry, dict) else None
+            image = self.images.get(as_key(entry.get("image_id"))) if isinstance(entry, dict) else None
             if image is None or not isinstance(entry.get("caption"), str):
                 self.reading.problem(
                     f"{path} annotations[{index}]", "a caption without text, or of an image not in `labels`"
@@ -257,25 +241,19 @@ class _Reader:
                 points[category.name] = category.points
             if category.skeleton:
                 skeleton[category.name] = category.skeleton
-        known = {
-            name: entry[name]
-            for name in entry
-            if name not in ("id", "file_name", "width", "height", "license")
-        }
+        known = {name: entry[name] for name in entry if name not in ("id", "file_name", "width", "height", "license")}
         return self.reading.record(
             image,
             self.reading.objects(items, listed.where, sorted(listed.known), points),
             coco_id=image_id,
             file_name=entry["file_name"] if entry["file_name"] != image.relative else None,
-            license=self.licenses.get(_key(entry.get("license"))),
+            license=self.licenses.get(as_key(entry.get("license"))),
             captions=listed.captions,
             skeleton=skeleton,
             coco=known,
         )
 
-    def _instance(
-        self, raw: dict[str, Any], category: _Category, image: Found, where: str
-    ) -> Instance | None:
+    def _instance(self, raw: dict[str, Any], category: _Category, image: Found, where: str) -> Instance | None:
         problem = self.reading.problem
         extra = {key: value for key, value in raw.items() if key not in _USED}
         attributes = raw.get("attributes")
@@ -283,9 +261,7 @@ class _Reader:
             label=category.name,
             id=raw["id"] if type(raw.get("id")) is int and abs(raw["id"]) < 1 << 63 else None,
             crowd=raw.get("iscrowd") in (1, True),
-            attributes={
-                str(key): value for key, value in attributes.items() if isinstance(value, (str, int, float))
-            }
+            attributes={str(key): value for key, value in attributes.items() if isinstance(value, (str, int, float))}
             if isinstance(attributes, dict)
             else {},
             extra={"category_id": raw["category_id"], **extra},
@@ -294,9 +270,7 @@ class _Reader:
             item = self._with_shape(item, raw.get("segmentation"), image, where)
             item = replace(item, points=self._points(raw, category, where))
             if item.points is not None and item.points.visibility.any():
-                self.reading.outside(
-                    self.reading.settings.task_names[0], item.points, image.width, image.height
-                )
+                self.reading.outside(self.reading.settings.task_names[0], item.points, image.width, image.height)
             if raw.get("bbox"):
                 x, y, w, h = numbers(raw["bbox"], 4)
                 box, complaint = checked_box((x, y, x + w, y + h), image.width, image.height)
@@ -308,9 +282,7 @@ class _Reader:
                     raise Bad("it has no `bbox`, and no mask or points from which one could be taken")
                 box = found
             if raw.get("area") is None:
-                self.reading.note(
-                    where.split(" annotations[")[0], "an annotation has no `area`; its shape's is used"
-                )
+                self.reading.note(where.split(" annotations[")[0], "an annotation has no `area`; its shape's is used")
             score = None if raw.get("score") is None else number(raw["score"])
             return replace(item, box=box, area=self._area(raw.get("area"), where), score=score)
         except Bad as error:
@@ -326,7 +298,9 @@ class _Reader:
         return float(value)
 
     def _with_shape(self, item: Instance, value: Any, image: Found, where: str) -> Instance:
-        """The instance with its mask; a mask that can't be used is reported and left away, the box remains."""
+        """The instance with its mask; a mask that can't be used is reported and left away, the box
+        remains.
+        """
         if value is None or value == []:
             return item
         try:
@@ -365,40 +339,3 @@ class _Reader:
                 image = self.reading.image(self.folder, name, self.folder / name)
                 if image is not None:
                     yield self.reading.record(image, self.reading.unlabelled())
-
-
-def _listed(value: Path | list[Path] | None) -> list[Path]:
-    return [] if value is None else value if isinstance(value, list) else [value]
-
-
-def _key(value: Any) -> Any:
-    """An id as a dictionary's key; None for what can't be one."""
-    return value if isinstance(value, (int, str)) and not isinstance(value, bool) else None
-
-
-def _is_pair(pair: Any, count: int) -> bool:
-    return isinstance(pair, list) and len(pair) == 2 and all(type(p) is int and 1 <= p <= count for p in pair)
-
-
-def _list(data: dict[str, Any], key: str, path: Path) -> list[Any]:
-    value = data.get(key)
-    if not isinstance(value, list):
-        found = "there is none" if key not in data else f"it is a {type(value).__name__}"
-        raise OneglanceError(f"{path}: COCO's list {key!r} is expected, {found}{nearest(key, data)}")
-    return value
-
-
-def _checked_top(path: Path, key: str) -> dict[str, Any]:
-    data = read_json(path)
-    if not isinstance(data, dict):
-        hint = " (a list of results? they are predictions, not labels)" if isinstance(data, list) else ""
-        raise OneglanceError(f"{path}: COCO's `{key}` is an object with images and annotations{hint}")
-    _list(data, "images", path)
-    if "annotations" not in data:
-        raise OneglanceError(
-            f"{path}: it has no 'annotations', so its images are unlabelled, not empty; "
-            "give the file with the annotations, or read the folder with `unlabelled: true` beside another "
-            "JSON"
-        )
-    _list(data, "annotations", path)
-    return data

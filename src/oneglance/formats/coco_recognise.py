@@ -13,7 +13,9 @@ from oneglance.formats.recognition import flip_pairs, folders, json_files, relat
 
 
 def recognise(folder: Path) -> list[Suggestion]:
-    """COCO JSONs in the folder (or one or two below), each with the image folder that holds its first image."""
+    """COCO JSONs in the folder (or one or two below), each with the image folder that holds its first
+    image.
+    """
     suggestions: dict[str, Suggestion] = {}
     for path in json_files(folder):
         try:
@@ -25,9 +27,7 @@ def recognise(folder: Path) -> list[Suggestion]:
         ):
             continue
         images = _image_folder(folder, data["images"])
-        names = [
-            c["name"] for c in data["categories"] if isinstance(c, dict) and isinstance(c.get("name"), str)
-        ]
+        names = [c["name"] for c in data["categories"] if isinstance(c, dict) and isinstance(c.get("name"), str)]
         if images is None or not names:
             continue
         split = _split_of(path.stem)
@@ -64,9 +64,7 @@ def recognise(folder: Path) -> list[Suggestion]:
 
 
 def _image_folder(folder: Path, images: list[Any]) -> Path | None:
-    names = [
-        entry["file_name"] for entry in images[:20] if isinstance(entry, dict) and entry.get("file_name")
-    ]
+    names = [entry["file_name"] for entry in images[:20] if isinstance(entry, dict) and entry.get("file_name")]
     for candidate in folders(folder):
         if any((candidate / str(name)).is_file() for name in names[:20]):
             return candidate

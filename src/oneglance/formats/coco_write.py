@@ -142,9 +142,7 @@ def _annotation(file: _File, item: Instance, record: Record, losses: Losses) -> 
 
 def _flat(points: Points) -> list[float]:
     return [
-        v
-        for (x, y), seen in zip(points.xy.tolist(), points.visibility.tolist(), strict=True)
-        for v in (x, y, seen)
+        v for (x, y), seen in zip(points.xy.tolist(), points.visibility.tolist(), strict=True) for v in (x, y, seen)
     ]
 
 
@@ -156,9 +154,7 @@ def _finish(file: _File, path: Path, captions: Path) -> None:
     categories = _categories(file)
     category_ids = {category["name"]: category["id"] for category in categories}
     # An annotation id of 0 counts as "no match" in COCO's evaluation.
-    for annotation, number in zip(
-        file.annotations, _ids([a["id"] for a in file.annotations], lowest=1), strict=True
-    ):
+    for annotation, number in zip(file.annotations, _ids([a["id"] for a in file.annotations], lowest=1), strict=True):
         annotation["id"] = number
         annotation["image_id"] = image_ids[annotation.pop("number")]
         annotation["category_id"] = category_ids[annotation.pop("label")]

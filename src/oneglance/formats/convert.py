@@ -28,9 +28,7 @@ def convert(
     from oneglance.formats import FORMATS
 
     if target not in FORMATS:
-        raise OneglanceError(
-            f"there is no format {target!r}{nearest(target, FORMATS)}; known: {', '.join(FORMATS)}"
-        )
+        raise OneglanceError(f"there is no format {target!r}{nearest(target, FORMATS)}; known: {', '.join(FORMATS)}")
     options = options or WriteOptions()
     if options.root is None:
         options = options.model_copy(update={"root": absolute(source.image_folder(base))})

@@ -32,9 +32,7 @@ _NAMES_IN_BRACES = re.compile(r"\{([^{}]+)\}")
 class CsvSettings(SourceSettings):
     """A table that names an image and its labels in each row."""
 
-    types: ClassVar[frozenset[str]] = frozenset(
-        {"label", "tags", "numbers", "identity", "points", "instances"}
-    )
+    types: ClassVar[frozenset[str]] = frozenset({"label", "tags", "numbers", "identity", "points", "instances"})
     fields: ClassVar[tuple[str, ...] | None] = None
 
     format: Literal["csv"] = "csv"
@@ -100,9 +98,7 @@ class CsvSettings(SourceSettings):
         header = [name.strip() for name in header]
         twice = [name for name in header if header.count(name) > 1 and name]
         if twice:
-            raise OneglanceError(
-                f"{path}: column {twice[0]!r} is there twice; name the columns with `columns: [...]`"
-            )
+            raise OneglanceError(f"{path}: column {twice[0]!r} is there twice; name the columns with `columns: [...]`")
         return Table(path, header, lines, start, delimiter)
 
     def _is_comment(self, line: str) -> bool:
@@ -151,9 +147,7 @@ class CsvSettings(SourceSettings):
                 f"another than {table.delimiter!r}?"
             ) from error
 
-    def _records(
-        self, reading: Reading, table: Table, folder: Path, readers: dict[str, Any]
-    ) -> Iterator[Record]:
+    def _records(self, reading: Reading, table: Table, folder: Path, readers: dict[str, Any]) -> Iterator[Record]:
         by_image: dict[str, list[Row]] = {}
         for row in self._rows(reading, table):
             by_image.setdefault(self._image_name(table, row), []).append(row)
@@ -166,9 +160,7 @@ class CsvSettings(SourceSettings):
             annotations: Annotations = {}
             for task, reader in readers.items():
                 annotations[task] = reader.read(rows, image)
-            split, group = (
-                self._same_in_all(table, rows, name) for name in (self.split_column, self.group_column)
-            )
+            split, group = (self._same_in_all(table, rows, name) for name in (self.split_column, self.group_column))
             if len(rows) > 1 and not all(reader.many for reader in readers.values()):
                 reading.problem(rows[1].where, f"the image {name!r} has {len(rows)} rows; the first is kept")
             yield reading.record(image, annotations, split, group)
@@ -183,9 +175,7 @@ class CsvSettings(SourceSettings):
         return None if column is None else rows[0].cells[table.header.index(column)] or None
 
     @classmethod
-    def write(
-        cls, records: Iterable[Record], columns: Columns, out: Path, options: WriteOptions
-    ) -> list[str]:
+    def write(cls, records: Iterable[Record], columns: Columns, out: Path, options: WriteOptions) -> list[str]:
         """See :meth:`SourceSettings.write`."""
         return write(records, columns, out, options)
 

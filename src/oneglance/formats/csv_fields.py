@@ -31,7 +31,9 @@ _NOTHING = frozenset({"", "nan", "na", "n/a", "null"})
 
 
 class _Reader:
-    """Reads one task's annotation from the rows of an image; ``many``: all rows are used, not only the first."""
+    """Reads one task's annotation from the rows of an image; ``many``: all rows are used, not only the
+    first.
+    """
 
     many = False
 
@@ -105,10 +107,7 @@ class _TagsReader(_Reader):
             cell = row.cells[self.at[0]]
             if not cell:
                 return None
-            parts = [
-                part.strip()
-                for part in (cell.split(self.field.separator) if self.field.separator else [cell])
-            ]
+            parts = [part.strip() for part in (cell.split(self.field.separator) if self.field.separator else [cell])]
             return Tags(tuple(dict.fromkeys(self.known(part) for part in parts if part)), self.looked_for())
         names, annotated = [], []
         for at, tag in zip(self.at, self.tags, strict=True):
@@ -116,9 +115,7 @@ class _TagsReader(_Reader):
             if cell in _NOTHING:
                 continue
             if cell not in ("0", "1", "0.0", "1.0", "true", "false", "yes", "no", "-1"):
-                raise Bad(
-                    f"column {self.table.header[at]!r} holds {cell[:40]!r}; 1, 0 or nothing is expected"
-                )
+                raise Bad(f"column {self.table.header[at]!r} holds {cell[:40]!r}; 1, 0 or nothing is expected")
             annotated.append(tag)
             if cell in ("1", "1.0", "true", "yes"):
                 names.append(tag)
@@ -159,10 +156,7 @@ class _PointsReader(_Reader):
         names = self.column.points or tuple(str(i) for i in range(count))
         patterns = [field.x, field.y, *([field.visible] if field.visible else [])]
         self.at = [
-            [
-                self.place(str(pattern).replace("{i}", str(i)).replace("{name}", name), "x")
-                for pattern in patterns
-            ]
+            [self.place(str(pattern).replace("{i}", str(i)).replace("{name}", name), "x") for pattern in patterns]
             for i, name in enumerate(names)
         ]
 
@@ -209,9 +203,7 @@ class _InstancesReader(_Reader):
         self.label = None if field.label is None and len(only) == 1 else self.place(field.label, "label")
         self.box = [self.place(name, "box") for name in field.box or ()]
         if field.box is not None and len(field.box) != 4:
-            raise OneglanceError(
-                f"{self.table.path}: task {self.task!r}: `box` names {len(field.box)} columns, not 4"
-            )
+            raise OneglanceError(f"{self.table.path}: task {self.task!r}: `box` names {len(field.box)} columns, not 4")
         if field.box is None and field.x is None:
             self.place(None, "box` (or `x` and `y")
         self.points = _PointsReader(*_without_points(args, field.outline)) if field.x is not None else None
@@ -239,9 +231,7 @@ class _InstancesReader(_Reader):
         if not any(cells) and points is None:
             return None  # the image was looked at, and has no object
         name = self.column.classes[0] if self.label is None else self._class(row.cells[self.label])
-        item = Instance(
-            name, identity=row.cells[self.identity] or None if self.identity is not None else None
-        )
+        item = Instance(name, identity=row.cells[self.identity] or None if self.identity is not None else None)
         box = None
         if self.points is not None and points is not None:
             if self.field.outline:

@@ -20,19 +20,14 @@ class CsvField(BaseModel):
     column: str | None = Field(
         default=None, description="The column of a class, an identity, a number or a list of tags."
     )
-    columns: list[str] | None = Field(
-        default=None, description="The columns of tags (1, 0 or empty) or of numbers."
-    )
+    columns: list[str] | None = Field(default=None, description="The columns of tags (1, 0 or empty) or of numbers.")
     values: dict[str | int, str] | None = Field(
         default=None, description="Cell values and what they mean: class names."
     )
-    separator: str | None = Field(
-        default=None, description="What separates the tags in one column, such as `|`."
-    )
+    separator: str | None = Field(default=None, description="What separates the tags in one column, such as `|`.")
     x: str | None = Field(
         default=None,
-        description="The columns of points' x: a pattern with `{i}` (0, 1, ...) or `{name}` (the point's "
-        "name).",
+        description="The columns of points' x: a pattern with `{i}` (0, 1, ...) or `{name}` (the point's name).",
     )
     y: str | None = Field(default=None, description="The columns of points' y, as `x`.")
     visible: str | None = Field(
@@ -42,9 +37,7 @@ class CsvField(BaseModel):
         default="binary",
         description="`binary`: 0 is unlabelled, all else visible; `coco`: 0 unlabelled, 1 hidden, 2 visible.",
     )
-    box: list[str] | None = Field(
-        default=None, description="The four columns of a box, for a task of objects."
-    )
+    box: list[str] | None = Field(default=None, description="The four columns of a box, for a task of objects.")
     box_format: Literal["xyxy", "xywh"] = Field(default="xyxy", description="What the four columns are.")
     label: str | None = Field(
         default=None, description="The column of an object's class. Default: the task's only class."

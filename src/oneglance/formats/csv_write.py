@@ -36,9 +36,7 @@ def write(records: Iterable[Record], columns: Columns, out: Path, options: Write
     SourceSettings.write.
     """
     losses = Losses("CSV")
-    chosen = tasks_to_write(
-        columns, options, ("label", "tags", "numbers", "identity", "points", "instances"), "CSV"
-    )
+    chosen = tasks_to_write(columns, options, ("label", "tags", "numbers", "identity", "points", "instances"), "CSV")
     losses.left_tasks(columns, chosen)
     new_folder(out)
     images = Images(options, losses)
@@ -51,9 +49,7 @@ def write(records: Iterable[Record], columns: Columns, out: Path, options: Write
             open_files[name] = (out / f"{name}.csv").open("w", encoding="utf-8", newline="")
         tables = {name: csv.writer(file) for name, file in open_files.items()}
         if plain:
-            tables["labels"].writerow(
-                ["image", "split", "group", *(name for head in heads.values() for name in head)]
-            )
+            tables["labels"].writerow(["image", "split", "group", *(name for head in heads.values() for name in head)])
         for task in objects:
             tables[task].writerow(_object_head(columns[task]))
         for record in records:
@@ -61,11 +57,7 @@ def write(records: Iterable[Record], columns: Columns, out: Path, options: Write
             images.put(record.path, out / "images" / name)
             start = [name, record.split or "", record.group or ""]
             if plain:
-                cells = [
-                    cell
-                    for task in plain
-                    for cell in _cells(record.annotations.get(task), columns[task], losses)
-                ]
+                cells = [cell for task in plain for cell in _cells(record.annotations.get(task), columns[task], losses)]
                 tables["labels"].writerow([*start, *cells])
             for task in objects:
                 annotation = record.annotations.get(task)
@@ -73,10 +65,7 @@ def write(records: Iterable[Record], columns: Columns, out: Path, options: Write
                     losses.add(f"images unlabelled for {task!r} are not in {task}.csv")
                     continue
                 if annotation.annotated is not None:
-                    losses.add(
-                        "it can't say which classes were looked for; images in which the others now seem "
-                        "absent"
-                    )
+                    losses.add("it can't say which classes were looked for; images in which the others now seem absent")
                 for row in _object_rows(annotation, record, columns[task], losses):
                     tables[task].writerow([*start, *row])
     finally:

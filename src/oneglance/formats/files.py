@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import os
 import posixpath
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,10 @@ import yaml
 
 from oneglance.errors import OneglanceError
 
-IMAGE_SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".pgm"}
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".pgm"})
+#: Halves of surrogate pairs, as JSON escapes: they make strings that can't be stored or printed.
+_HALF_PAIRS = re.compile(
+    r"\\ud[89ab][0-9a-f]{2}(?!\\ud[c-f][0-9a-f]{2})|(?<!\\ud[89ab][0-9a-f]{2})\\ud[c-f][0-9a-f]{2}", re.IGNORECASE
 )
 MEGABYTE = 1 << 20
 LARGEST_JSON = 4096 * MEGABYTE
@@ -62,12 +65,12 @@ def read_text(path: Path, limit: int = LARGEST_LABEL) -> str:
 def read_json(path: Path, limit: int = LARGEST_JSON) -> Any:
     """The content of a JSON file. NaN and Infinity are let through: whoever uses a number checks it."""
     text = read_text(path, limit)
+    if "\\ud" in text.lower():
+        text = _HALF_PAIRS.sub(r"\\ufffd", text)
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:
-        raise OneglanceError(
-            f"{path}: not JSON (line {error.lineno}, column {error.colno}: {error.msg})"
-        ) from error
+        raise OneglanceError(f"{path}: not JSON (line {error.lineno}, column {error.colno}: {error.msg})") from error
     except RecursionError as error:
         raise OneglanceError(f"{path}: not read, its JSON is nested too deeply to be annotations") from error
     except ValueError as error:  # an integer of more than 4,300 digits
@@ -119,9 +122,7 @@ def need_folder(path: Path, key: str) -> Path:
     """``path`` if it is a folder; raises OneglanceError that names the setting ``key`` otherwise."""
     if not path.is_dir():
         found = "is a file, a folder is expected" if path.exists() else "no such folder"
-        raise OneglanceError(
-            f"{path}: {found}; check `{key}` of the source (paths are relative to the YAML's folder)"
-        )
+        raise OneglanceError(f"{path}: {found}; check `{key}` of the source (paths are relative to the YAML's folder)")
     return path
 
 

@@ -70,9 +70,7 @@ class FolderSettings(SourceSettings):
         reading.finish()
 
     @classmethod
-    def write(
-        cls, records: Iterable[Record], columns: Columns, out: Path, options: WriteOptions
-    ) -> list[str]:
+    def write(cls, records: Iterable[Record], columns: Columns, out: Path, options: WriteOptions) -> list[str]:
         """See :meth:`SourceSettings.write`."""
         return _write(records, columns, out, options)
 
@@ -105,9 +103,7 @@ def _write(records: Iterable[Record], columns: Columns, out: Path, options: Writ
     chosen = tasks_to_write(columns, options, ("label", "identity"), "folder")
     task = one_task(chosen, "folder")
     if options.images == "none":
-        raise OneglanceError(
-            "the labels of class folders are where the images stand: choose images: copy or link"
-        )
+        raise OneglanceError("the labels of class folders are where the images stand: choose images: copy or link")
     losses.left_tasks(columns, chosen)
     new_folder(out)
     by_folder: dict[str, Images] = {}
@@ -149,11 +145,7 @@ def _recognise(folder: Path) -> list[Suggestion]:
         ):
             continue
         many = len(classes) > 50 and len(classes) > sum(len(images_in(p, 200)) for p in holding) / 20
-        task = (
-            {"who": {"kind": "embedding"}}
-            if many
-            else {"class": {"kind": "classification", "classes": classes}}
-        )
+        task = {"who": {"kind": "embedding"}} if many else {"class": {"kind": "classification", "classes": classes}}
         note = "few images of each of many folders: read as people (or individuals)" if many else ""
         source = {"format": "folder", "root": relative_to(top, folder), "tasks": list(task)}
         found.append(Suggestion(source, {name: dict(one) for name, one in task.items()}, note))

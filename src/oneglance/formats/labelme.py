@@ -42,9 +42,7 @@ class LabelmeSettings(SourceSettings):
 
     format: Literal["labelme"] = "labelme"
     images: Path | None = Field(default=None, description="The folder of the images. Default: `root`.")
-    labels: Path | None = Field(
-        default=None, description="The folder of the JSON files. Default: beside the images."
-    )
+    labels: Path | None = Field(default=None, description="The folder of the JSON files. Default: beside the images.")
 
     def read(self, columns: Columns, problems: Problems, base: Path) -> Iterator[Record]:
         """See :meth:`SourceSettings.read`."""
@@ -54,9 +52,7 @@ class LabelmeSettings(SourceSettings):
         return _Reader(reading, folder, labels, self).records()
 
     @classmethod
-    def write(
-        cls, records: Iterable[Record], columns: Columns, out: Path, options: WriteOptions
-    ) -> list[str]:
+    def write(cls, records: Iterable[Record], columns: Columns, out: Path, options: WriteOptions) -> list[str]:
         """See :meth:`SourceSettings.write`."""
         return write(records, columns, out, options)
 
@@ -91,9 +87,7 @@ class _Reader:
         ]
         for task in self.of_flags:
             if reading.tasks[task].type != "tags":
-                raise OneglanceError(
-                    f"task {task!r} keeps {reading.tasks[task].type}; LabelMe's flags are tags"
-                )
+                raise OneglanceError(f"task {task!r} keeps {reading.tasks[task].type}; LabelMe's flags are tags")
 
     def records(self) -> Iterator[Record]:
         done: set[str] = set()
@@ -172,15 +166,9 @@ class _Reader:
         classes = self.reading.tasks[task].classes
         annotated = tuple(name for name in known if name is not None)
         names = tuple(name for name in annotated if known[name])
-        return (
-            Tags(names, None if classes and set(annotated) == set(classes) else annotated)
-            if annotated
-            else None
-        )
+        return Tags(names, None if classes and set(annotated) == set(classes) else annotated) if annotated else None
 
-    def _take(
-        self, shape: dict[str, Any], objects: dict[Any, _Object], index: int, image: Found, where: str
-    ) -> None:
+    def _take(self, shape: dict[str, Any], objects: dict[Any, _Object], index: int, image: Found, where: str) -> None:
         kind, label = shape.get("shape_type", "polygon"), shape["label"]
         group = shape.get("group_id")
         is_point = kind in ("point", "points") and label in self.point_names
@@ -203,9 +191,7 @@ class _Reader:
             return
         made = objects.get(key, _Object())
         if made.label not in (None, label):
-            self.reading.problem(
-                where, f"group {group} is {made.label!r} already; taken as an object of its own"
-            )
+            self.reading.problem(where, f"group {group} is {made.label!r} already; taken as an object of its own")
             made, key = _Object(), index
         complaint = self._shape(made, kind, corners, shape, image)
         made.label = label
@@ -309,8 +295,7 @@ def _mask(value: Any, corners: tuple[tuple[float, ...], tuple[float, ...]], imag
     crop = decode_bytes(data, "its mask")[:, :, 0] > 0
     if crop.shape != (y2 - y1 + 1, x2 - x1 + 1):
         raise Bad(
-            f"its mask has {crop.shape[1]} x {crop.shape[0]} pixels, its corners hold {x2 - x1 + 1} x "
-            f"{y2 - y1 + 1}"
+            f"its mask has {crop.shape[1]} x {crop.shape[0]} pixels, its corners hold {x2 - x1 + 1} x {y2 - y1 + 1}"
         )
     if not crop.any():
         raise Bad("its mask is empty")
@@ -330,11 +315,7 @@ def _recognise(folder: Path) -> list[Suggestion]:
                 data = read_json(Path(entry.path), LARGEST_LABEL)
             except OneglanceError:
                 continue
-            if (
-                not isinstance(data, dict)
-                or not isinstance(data.get("shapes"), list)
-                or "imagePath" not in data
-            ):
+            if not isinstance(data, dict) or not isinstance(data.get("shapes"), list) or "imagePath" not in data:
                 continue
             for shape in data["shapes"]:
                 if not isinstance(shape, dict) or not isinstance(shape.get("label"), str):

@@ -28,9 +28,7 @@ def write(records: Iterable[Record], columns: Columns, out: Path, options: Write
     by_type = {kind: [t for t in chosen if columns[t].type == kind] for kind in ("instances", "tags")}
     for kind, tasks in by_type.items():
         if len(tasks) > 1:
-            raise OneglanceError(
-                f"LabelMe holds one task of {kind}, there are {', '.join(tasks)}: choose one"
-            )
+            raise OneglanceError(f"LabelMe holds one task of {kind}, there are {', '.join(tasks)}: choose one")
     losses.left_tasks(columns, chosen)
     new_folder(out)
     images = Images(options, losses, by_stem=True)
@@ -45,16 +43,11 @@ def write(records: Iterable[Record], columns: Columns, out: Path, options: Write
         if found is None and tags is None:
             continue
         if objects and found is None:
-            losses.add(
-                "it can't say that an image has tags but was not looked at for objects; images that seem "
-                "empty"
-            )
+            losses.add("it can't say that an image has tags but was not looked at for objects; images that seem empty")
         shapes: list[dict[str, Any]] = []
         if isinstance(found, Instances):
             if found.annotated is not None:
-                losses.add(
-                    "it can't say which classes were looked for; images in which the others now seem absent"
-                )
+                losses.add("it can't say which classes were looked for; images in which the others now seem absent")
             for number, item in enumerate(found.items, 1):
                 shapes += _shapes(item, number, columns[objects or ""], losses)
         data = {
@@ -84,8 +77,7 @@ def _shapes(item: Instance, number: int, column: Column, losses: Losses) -> list
         "scores": item.score,
         "identities": item.identity,
         "ids": item.id,
-        "attributes other than yes and no": [v for v in item.attributes.values() if v not in (0.0, 1.0)]
-        or None,
+        "attributes other than yes and no": [v for v in item.attributes.values() if v not in (0.0, 1.0)] or None,
     }
     for what, value in lost.items():
         losses.add(f"it keeps no {what}; objects that had one", int(value is not None))

@@ -64,15 +64,11 @@ class MasksSettings(SourceSettings):
         for split, images in _by_split(self.images).items():
             labels = _by_split(self.labels)
             if split is not None and None not in labels and split not in labels:
-                raise OneglanceError(
-                    f"source {reading.name!r}: `images` has split {split!r}, `labels` has not"
-                )
+                raise OneglanceError(f"source {reading.name!r}: `images` has split {split!r}, `labels` has not")
             given = labels.get(split, labels.get(None))
             if given is None:
                 raise OneglanceError(f"source {reading.name!r}: give `images` by split as well as `labels`")
-            pairs.append(
-                (split, need_folder(reading.at(images), "images"), need_folder(reading.at(given), "labels"))
-            )
+            pairs.append((split, need_folder(reading.at(images), "images"), need_folder(reading.at(given), "labels")))
         values = {task: self._values(reading, task, column) for task, column in reading.tasks.items()}
         return self._records(reading, pairs, values)
 
@@ -113,9 +109,7 @@ class MasksSettings(SourceSettings):
                 if image is None:
                     continue
                 used.add(stem)
-                yield reading.record(
-                    image, self._segments(reading, image, labels, masks.get(stem, []), values), split
-                )
+                yield reading.record(image, self._segments(reading, image, labels, masks.get(stem, []), values), split)
             if folder != labels:
                 for stem in sorted(set(masks) - used):
                     reading.problem(labels / masks[stem][0], f"there is no image for this mask in {folder}")
@@ -137,9 +131,7 @@ class MasksSettings(SourceSettings):
             return reading.unlabelled()
         if len(lossless) != 1:
             what = (
-                f"{len(lossless)} masks for one image"
-                if lossless
-                else "the mask is a JPEG, which changes its values"
+                f"{len(lossless)} masks for one image" if lossless else "the mask is a JPEG, which changes its values"
             )
             reading.problem(labels / names[0], f"{what}; the image is unlabelled")
             return reading.unlabelled()
@@ -148,9 +140,7 @@ class MasksSettings(SourceSettings):
             inside(labels, lossless[0], self.links)
             size = read_size(path)
             if size != (image.width, image.height):
-                raise Refused(
-                    f"the mask has {size[0]} x {size[1]} pixels, its image {image.width} x {image.height}"
-                )
+                raise Refused(f"the mask has {size[0]} x {size[1]} pixels, its image {image.width} x {image.height}")
             if self.scan:
                 self._scan(reading, path, {value for task in values for value, _ in values[task]})
         except (ImageError, Refused) as error:
@@ -169,9 +159,7 @@ class MasksSettings(SourceSettings):
             )
 
     @classmethod
-    def write(
-        cls, records: Iterable[Record], columns: Columns, out: Path, options: WriteOptions
-    ) -> list[str]:
+    def write(cls, records: Iterable[Record], columns: Columns, out: Path, options: WriteOptions) -> list[str]:
         """See :meth:`SourceSettings.write`."""
         return _write(records, columns, out, options)
 
@@ -260,11 +248,7 @@ def _recognise(folder: Path) -> list[Suggestion]:
             continue
         for images in tops:
             shared = stems[labels] & stems[images]
-            if (
-                images == labels
-                or len(shared) < 0.5 * len(stems[labels])
-                or _looks_like_mask(images / _first(images))
-            ):
+            if images == labels or len(shared) < 0.5 * len(stems[labels]) or _looks_like_mask(images / _first(images)):
                 continue
             values: set[int] = set()
             for name in pngs[:: max(1, len(pngs) // 300)]:
@@ -283,9 +267,7 @@ def _recognise(folder: Path) -> list[Suggestion]:
             source["tasks"] = ["ground"]
             note = "the values' names are not in the files: put them in place of class_0, class_1, ..."
             found.append(
-                Suggestion(
-                    source, {"ground": {"kind": "segmentation", "classes": list(named.values())}}, note
-                )
+                Suggestion(source, {"ground": {"kind": "segmentation", "classes": list(named.values())}}, note)
             )
             break
     # The splits of one data set have the same classes, whichever happen to occur in each.

@@ -1,4 +1,6 @@
-"""One pass over one source: tasks and classes looked up, images found, everything passed over written down."""
+"""One pass over one source: tasks and classes looked up, images found, everything passed over written
+down.
+"""
 
 from __future__ import annotations
 
@@ -86,9 +88,7 @@ class Reading:
             wanted = settings.tasks[task] if isinstance(settings.tasks, dict) else None
             if settings.fields is not None and wanted is not None and wanted not in settings.fields:
                 known = ", ".join(settings.fields)
-                raise OneglanceError(
-                    f"{where}: task {task!r} asks for {wanted!r}; {settings.format} has: {known}"
-                )
+                raise OneglanceError(f"{where}: task {task!r} asks for {wanted!r}; {settings.format} has: {known}")
             self.tasks[task] = column
         self._group = re.compile(settings.group) if settings.group else None
 
@@ -141,8 +141,7 @@ class Reading:
             )
         self.problem(
             where,
-            f"the size is given as {width} x {height}, {image.relative} has {image.width} x "
-            f"{image.height}{hint}",
+            f"the size is given as {width} x {height}, {image.relative} has {image.width} x {image.height}{hint}",
         )
 
     def record(
@@ -181,9 +180,7 @@ class Reading:
     def first_time(self, image: Found, where: object) -> bool:
         """Whether this image had no row yet; a problem is noted where it had."""
         if image.relative in self._seen:
-            self.problem(
-                where, f"the image {image.relative!r} was already described; the first description is kept"
-            )
+            self.problem(where, f"the image {image.relative!r} was already described; the first description is kept")
             return False
         self._seen.add(image.relative)
         return True
@@ -251,9 +248,7 @@ class Reading:
                 self.leave_out(item.label)
         return annotations
 
-    def _of_type(
-        self, task: str, items: list[Instance], known: list[str] | None, where: object
-    ) -> Annotation | None:
+    def _of_type(self, task: str, items: list[Instance], known: list[str] | None, where: object) -> Annotation | None:
         kind = self.tasks[task].type
         annotated = self.looked_for(task, known)
         if annotated == ():
@@ -281,9 +276,7 @@ class Reading:
             return None
         return carried[0] if isinstance(carried[0], Points) else Identity(carried[0])
 
-    def named_points(
-        self, task: str, points: Points, names: Sequence[str] | None, where: object
-    ) -> Points | None:
+    def named_points(self, task: str, points: Points, names: Sequence[str] | None, where: object) -> Points | None:
         """Points in the order of the task's own; those that the source doesn't have are unlabelled."""
         wanted = self.tasks[task].points
         if not wanted or (names is not None and tuple(names) == wanted):
@@ -291,9 +284,7 @@ class Reading:
         if names is None or len(names) != len(points.xy):
             if len(points.xy) == len(wanted):
                 return points
-            self.problem(
-                where, f"{len(points.xy)} points without names; task {task!r} has {len(wanted)}: unknown"
-            )
+            self.problem(where, f"{len(points.xy)} points without names; task {task!r} has {len(wanted)}: unknown")
             return None
         place = {name: index for index, name in enumerate(names)}
         xy = np.zeros((len(wanted), 2), np.float32)
@@ -302,9 +293,7 @@ class Reading:
             if name in place:
                 xy[index], visibility[index] = points.xy[place[name]], points.visibility[place[name]]
         if not set(names) & set(wanted):
-            self.note(
-                self.name, f"none of the points {', '.join(list(names)[:4])}, ... is a point of task {task!r}"
-            )
+            self.note(self.name, f"none of the points {', '.join(list(names)[:4])}, ... is a point of task {task!r}")
             return None
         return Points(xy, visibility)
 
@@ -326,16 +315,13 @@ class Reading:
             shown = repr(name) if renamed == name else f"{name!r} (renamed to {renamed!r})"
             self.problem(
                 f"source {self.name!r}",
-                f"{count} of class {shown} left out: no task of this source has the "
-                f"class{nearest(renamed, known)}",
+                f"{count} of class {shown} left out: no task of this source has the class{nearest(renamed, known)}",
             )
         for (where, what), count in self._notes.items():
             self.problem(where, f"{count} times: {what}")
         for task, count in self._outside.items():
             if count:
-                self.problem(
-                    f"source {self.name!r}", f"{count} points of task {task!r} lie outside their image (kept)"
-                )
+                self.problem(f"source {self.name!r}", f"{count} points of task {task!r} lie outside their image (kept)")
 
 
 def images_below(reading: Reading, folder: Path, names: Iterable[str]) -> Iterator[Found]:

@@ -24,9 +24,7 @@ def entries(folder: Path, limit: int = LOOK) -> list[os.DirEntry[str]]:
     """
     try:
         with os.scandir(folder) as found:
-            return sorted(
-                (e for e in islice(found, limit) if not e.name.startswith(".")), key=lambda e: e.name
-            )
+            return sorted((e for e in islice(found, limit) if not e.name.startswith(".")), key=lambda e: e.name)
     except OSError:
         return []
 
@@ -43,12 +41,7 @@ def folders(folder: Path, depth: int = 2) -> list[Path]:
 
 def files(folder: Path, suffix: str, depth: int = 2) -> list[Path]:
     """Files that end on ``suffix`` in the folder and below, at most some hundred."""
-    found = [
-        Path(e.path)
-        for top in folders(folder, depth)
-        for e in entries(top)
-        if e.name.lower().endswith(suffix)
-    ]
+    found = [Path(e.path) for top in folders(folder, depth) for e in entries(top) if e.name.lower().endswith(suffix)]
     return [path for path in found if path.is_file()][:500]
 
 

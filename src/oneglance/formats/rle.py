@@ -60,9 +60,7 @@ def checked(size: Any, counts: Any, height: int, width: int) -> Rle:
     ``size``: (H, W) as the file gives it; ``counts``: a compressed string or a list of run lengths.
     """
     if not isinstance(size, (list, tuple)) or len(size) != 2 or [*size] != [height, width]:
-        raise ValueError(
-            f"its mask is of size {str(size)[:60]}, the image is [{height}, {width}] (height, width)"
-        )
+        raise ValueError(f"its mask is of size {str(size)[:60]}, the image is [{height}, {width}] (height, width)")
     if isinstance(counts, str):
         if len(counts) > 7 * (height * width + 1):
             raise ValueError("its compressed mask is longer than the image has pixels")
@@ -70,13 +68,9 @@ def checked(size: Any, counts: Any, height: int, width: int) -> Rle:
     if not isinstance(counts, (list, tuple)) or not all(type(count) is int for count in counts):
         raise ValueError("its mask's counts are neither a string nor whole numbers")
     if any(count < 0 for count in counts):
-        raise ValueError(
-            f"its mask has the negative run length {next(count for count in counts if count < 0)}"
-        )
+        raise ValueError(f"its mask has the negative run length {next(count for count in counts if count < 0)}")
     if sum(counts) != height * width:
-        raise ValueError(
-            f"its mask's run lengths sum to {sum(counts)}, the image has {height * width} pixels"
-        )
+        raise ValueError(f"its mask's run lengths sum to {sum(counts)}, the image has {height * width} pixels")
     return Rle((height, width), tuple(counts))
 
 

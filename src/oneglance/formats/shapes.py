@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -30,7 +29,8 @@ def number(value: Any) -> float:
     """
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise Bad(f"{str(value)[:40]!r} is not a number")
-    if not math.isfinite(value) or abs(value) > LARGEST:
+    # Compared before anything else: a whole number of a thousand digits is too large even to be made a float.
+    if not abs(value) <= LARGEST:
         raise Bad(f"the coordinate {str(value)[:40]} is not a place in an image")
     return float(value)
 
@@ -85,9 +85,7 @@ def checked_points(values: Any, count: int | None = None) -> Points:
     """Points from COCO's flat x y v x y v ...; ``count``: how many there must be. Raises Bad."""
     flat = numbers(values)
     if len(flat) % 3 or (count is not None and len(flat) != 3 * count):
-        expected = (
-            f"{3 * count} (3 for each of its {count} points)" if count is not None else "a multiple of 3"
-        )
+        expected = f"{3 * count} (3 for each of its {count} points)" if count is not None else "a multiple of 3"
         raise Bad(f"{len(flat)} keypoint numbers where {expected} are expected")
     table = np.array(flat, np.float32).reshape(-1, 3)
     if not np.isin(table[:, 2], (0, 1, 2)).all():

@@ -53,9 +53,7 @@ class VocSettings(SourceSettings):
         return _Reader(reading, folder, labels, self.splits).records()
 
     @classmethod
-    def write(
-        cls, records: Iterable[Record], columns: Columns, out: Path, options: WriteOptions
-    ) -> list[str]:
+    def write(cls, records: Iterable[Record], columns: Columns, out: Path, options: WriteOptions) -> list[str]:
         """See :meth:`SourceSettings.write`."""
         return _write(records, columns, out, options)
 
@@ -78,9 +76,7 @@ class _Reader:
         for name in walk_images(self.folder):
             stem = posixpath.splitext(name)[0]
             if stem in stems:
-                self.reading.problem(
-                    self.folder / name, f"another image has the same XML, {stem}.xml; passed over"
-                )
+                self.reading.problem(self.folder / name, f"another image has the same XML, {stem}.xml; passed over")
                 continue
             stems.add(stem)
             image = self.reading.image(self.folder, name, self.folder / name)
@@ -106,9 +102,7 @@ class _Reader:
                 self.reading.problem(path, f"there is no image {stem}.* in {self.folder}")
         if self.lists is not None:
             for stem in sorted(set(splits) - stems):
-                self.reading.problem(
-                    f"split {splits[stem]!r}", f"there is no image {stem}.* in {self.folder}"
-                )
+                self.reading.problem(f"split {splits[stem]!r}", f"there is no image {stem}.* in {self.folder}")
         self.reading.finish()
 
     def _splits(self) -> dict[str, str]:
@@ -122,16 +116,12 @@ class _Reader:
                 # VOC's lists of one class have a second column, 1, 0 or -1.
                 stem = text.split()[0] if text.strip() else ""
                 if stem and splits.setdefault(stem, split) != split:
-                    self.reading.problem(
-                        f"{path} line {line}", f"{stem!r} is in split {splits[stem]!r} already (kept)"
-                    )
+                    self.reading.problem(f"{path} line {line}", f"{stem!r} is in split {splits[stem]!r} already (kept)")
         return splits
 
     def _record(self, root: Element, path: Path, image: Found, split: str | None) -> Record:
         if root.tag != "annotation":
-            self.reading.problem(
-                path, f"its root is <{root.tag[:40]}>, VOC's is <annotation>; the image is unlabelled"
-            )
+            self.reading.problem(path, f"its root is <{root.tag[:40]}>, VOC's is <annotation>; the image is unlabelled")
             return self.reading.record(image, self.reading.unlabelled(), split)
         size = root.find("size")
         if size is not None:
@@ -214,21 +204,16 @@ def _write(records: Iterable[Record], columns: Columns, out: Path, options: Writ
             continue
         if len(found) < len(chosen):
             losses.add(
-                "it can't say that an image is labelled for some tasks only; images that now seem empty "
-                "for others"
+                "it can't say that an image is labelled for some tasks only; images that now seem empty for others"
             )
         if any(a.annotated is not None for a in found):
-            losses.add(
-                "it can't say which classes were looked for; images in which the others now seem absent"
-            )
+            losses.add("it can't say which classes were looked for; images in which the others now seem absent")
         items = [item for annotation in found for item in annotation.items]
         path = out / "Annotations" / f"{stem}.xml"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(_xml(record, name, items, losses))
     for split, names in splits.items():
-        (out / "ImageSets" / "Main" / f"{split}.txt").write_text(
-            "".join(f"{n}\n" for n in names), encoding="utf-8"
-        )
+        (out / "ImageSets" / "Main" / f"{split}.txt").write_text("".join(f"{n}\n" for n in names), encoding="utf-8")
     (out / "Annotations").mkdir(exist_ok=True)
     (out / "JPEGImages").mkdir(exist_ok=True)
     return losses.sentences()
@@ -295,9 +280,7 @@ def _recognise(folder: Path) -> list[Suggestion]:
         if not names:
             continue
         stems = {posixpath.splitext(entry.name)[0] for entry in xmls}
-        images = next(
-            (c for c in folders(folder) if stems & {posixpath.splitext(n)[0] for n in images_in(c)}), None
-        )
+        images = next((c for c in folders(folder) if stems & {posixpath.splitext(n)[0] for n in images_in(c)}), None)
         if images is None:
             continue
         source = {

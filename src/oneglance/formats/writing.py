@@ -19,28 +19,24 @@ from oneglance.manifest import Columns
 def new_folder(out: Path) -> Path:
     """Make ``out``, which must not exist or be empty: nothing is ever written over."""
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise OneglanceError(
-            f"{out}: exists already and is not empty; give a new folder, nothing is written over"
-        )
+        raise OneglanceError(f"{out}: exists already and is not empty; give a new folder, nothing is written over")
     out.mkdir(parents=True, exist_ok=True)
     return out
 
 
 def tasks_to_write(columns: Columns, options: WriteOptions, types: Iterable[str], target: str) -> list[str]:
-    """The tasks that the target can hold, or those of the options; raises OneglanceError where there is none."""
+    """The tasks that the target can hold, or those of the options; raises OneglanceError where there is
+    none.
+    """
     can = list(types)
     for task in options.tasks or ():
         if task not in columns:
             raise OneglanceError(f"there is no task {task!r} to write{nearest(task, columns)}")
         if columns[task].type not in can:
-            raise OneglanceError(
-                f"{target} can't hold task {task!r} ({columns[task].type}); it holds {', '.join(can)}"
-            )
+            raise OneglanceError(f"{target} can't hold task {task!r} ({columns[task].type}); it holds {', '.join(can)}")
     chosen = [task for task in (options.tasks or columns) if columns[task].type in can]
     if not chosen:
-        raise OneglanceError(
-            f"{target} holds {', '.join(can)}; none of the tasks keeps that: {', '.join(columns)}"
-        )
+        raise OneglanceError(f"{target} holds {', '.join(can)}; none of the tasks keeps that: {', '.join(columns)}")
     return chosen
 
 
@@ -48,8 +44,7 @@ def one_task(chosen: list[str], target: str) -> str:
     """The only task to write; raises OneglanceError where there are several."""
     if len(chosen) > 1:
         raise OneglanceError(
-            f"{target} holds one task in a folder, there are {', '.join(chosen)}: choose one (tasks: "
-            f"[{chosen[0]}])"
+            f"{target} holds one task in a folder, there are {', '.join(chosen)}: choose one (tasks: [{chosen[0]}])"
         )
     return chosen[0]
 
@@ -74,9 +69,7 @@ class Losses:
 
     def sentences(self) -> list[str]:
         """A sentence for each loss, in the order in which they came up."""
-        return [
-            f"{self.target}: {what}" + (f" ({count})" if count else "") for what, count in self.counts.items()
-        ]
+        return [f"{self.target}: {what}" + (f" ({count})" if count else "") for what, count in self.counts.items()]
 
 
 @dataclass
@@ -130,6 +123,4 @@ class Images:
                     pass
             shutil.copyfile(path, target)
         except OSError as error:
-            raise OneglanceError(
-                f"{path}: the image can't be copied to {target} ({error.strerror})"
-            ) from error
+            raise OneglanceError(f"{path}: the image can't be copied to {target} ({error.strerror})") from error

@@ -32,7 +32,9 @@ _SPLITS = {"train": "train", "val": "val", "valid": "val", "test": "test", "all"
 
 
 class YoloSettings(SourceSettings):
-    """A YOLO data set: a data.yaml, or a folder of images and a folder of text files with the classes' names."""
+    """A YOLO data set: a data.yaml, or a folder of images and a folder of text files with the classes'
+    names.
+    """
 
     types: ClassVar[frozenset[str]] = frozenset({"instances", "tags", "label", "points"})
     fields: ClassVar[tuple[str, ...] | None] = ("objects",)
@@ -46,16 +48,13 @@ class YoloSettings(SourceSettings):
     images: Path | None = Field(default=None, description="The folder of the images.")
     labels: Path | None = Field(
         default=None,
-        description="The folder of the text files. Default: the images' path with its last `images` made "
-        "`labels`.",
+        description="The folder of the text files. Default: the images' path with its last `images` made `labels`.",
     )
     names: list[str] | dict[int, str] | None = Field(
         default=None,
         description="The classes' names, in the order of their numbers or by number. Default: data.yaml's.",
     )
-    points: list[str] | None = Field(
-        default=None, description="The points' names, in the order of the numbers."
-    )
+    points: list[str] | None = Field(default=None, description="The points' names, in the order of the numbers.")
     kpt_shape: tuple[int, Literal[2, 3]] | None = Field(
         default=None,
         description="How many points an object has, and whether each is x y (2) or x y visibility (3). "
@@ -106,9 +105,7 @@ class YoloSettings(SourceSettings):
         return {key: str(name) for key, name in names.items()}
 
     @classmethod
-    def write(
-        cls, records: Iterable[Record], columns: Columns, out: Path, options: WriteOptions
-    ) -> list[str]:
+    def write(cls, records: Iterable[Record], columns: Columns, out: Path, options: WriteOptions) -> list[str]:
         """See :meth:`SourceSettings.write`."""
         return write(records, columns, out, options)
 
@@ -240,9 +237,7 @@ class _Reader:
             except Bad as error:
                 self.reading.problem(where, f"{error}; passed over")
         named = dict.fromkeys(self.names.values(), self.points) if self.points else {}
-        return self.reading.record(
-            image, self.reading.objects(items, path, self.names.values(), named), split
-        )
+        return self.reading.record(image, self.reading.objects(items, path, self.names.values(), named), split)
 
     def _instance(self, cells: list[str], image: Found, where: str) -> Instance:
         values = [_float(cell) for cell in cells]
@@ -254,9 +249,7 @@ class _Reader:
         expected = 4 + self.shape[0] * self.shape[1] if self.shape else None
         if len(rest) == 4 or len(rest) == expected:
             x, y, w, h = rest[:4]
-            box, complaint = checked_box(
-                (x - w / 2, y - h / 2, x + w / 2, y + h / 2), image.width, image.height
-            )
+            box, complaint = checked_box((x - w / 2, y - h / 2, x + w / 2, y + h / 2), image.width, image.height)
             points = self._points(values[5:], image) if len(rest) > 4 else None
             item = Instance(label, box, points=points)
         elif expected is None and len(rest) >= 6 and len(rest) % 2 == 0:
@@ -266,11 +259,7 @@ class _Reader:
             if item.box is None:
                 raise Bad("its polygon has no area inside the image")
         else:
-            pose = (
-                f", or {expected} for its points"
-                if expected
-                else " or an even number of at least 6 (a polygon)"
-            )
+            pose = f", or {expected} for its points" if expected else " or an even number of at least 6 (a polygon)"
             hint = "; for points give `kpt_shape`" if expected is None else ""
             raise Bad(f"{len(rest)} numbers after the class; 4 (a box){pose} are expected{hint}")
         if complaint:

@@ -95,9 +95,7 @@ def _widths(texts: list[Path]) -> set[int]:
 
 
 def _classes(texts: list[Path]) -> set[int]:
-    return {
-        int(float(line.split()[0])) for path in texts for line in read_text(path).splitlines() if line.split()
-    }
+    return {int(float(line.split()[0])) for path in texts for line in read_text(path).splitlines() if line.split()}
 
 
 def _names_near(labels: Path, yamls: list[Path]) -> tuple[Path, dict[str, Any]] | None:

@@ -40,9 +40,7 @@ def write(records: Iterable[Record], columns: Columns, out: Path, options: Write
             losses.add(f"it can't say that an image is unlabelled for {task!r}; images left out")
             continue
         if annotation.annotated is not None:
-            losses.add(
-                "it can't say which classes were looked for; images in which the others now seem absent"
-            )
+            losses.add("it can't say which classes were looked for; images in which the others now seem absent")
         if record.group is not None:
             losses.add("it keeps no groups; images that had one")
         split = record.split or "all"
@@ -58,9 +56,7 @@ def write(records: Iterable[Record], columns: Columns, out: Path, options: Write
         for item in annotation.items:
             if item.label not in names:
                 names.append(item.label)
-            line = _line(
-                item, names.index(item.label), record, bool(column.points), len(column.points), losses
-            )
+            line = _line(item, names.index(item.label), record, bool(column.points), len(column.points), losses)
             if line is not None:
                 lines.append(line)
         if not column.points:

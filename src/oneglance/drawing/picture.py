@@ -6,7 +6,6 @@ and so does what is not known: *unknown* and *none* must never look the same.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -28,23 +27,15 @@ from oneglance.annotations import (
     Segments,
     Tags,
 )
+from oneglance.drawing.lettering import INK, STRIP, Line, Tag, caption, font_height, place_tags
+from oneglance.drawing.palette import Colour, class_colours, colour_of, numbered
 from oneglance.formats.rle import decode as decode_rle
-from oneglance.lettering import INK, STRIP, Line, Tag, caption, font_height, place_tags
 
 if TYPE_CHECKING:
     from oneglance.tasks.base import Task
 
 Picture = NDArray[np.uint8]
-Colour = tuple[int, int, int]
 
-# Okabe & Ito's colours, which people with any kind of colour vision tell apart; then further ones, as far
-# away as can be.
-PALETTE: tuple[Colour, ...] = (
-    (230, 159, 0), (86, 180, 233), (0, 158, 115), (204, 121, 167), (0, 114, 178), (240, 228, 66), (213, 94,
-    0), (148, 103, 189), (140, 200, 75), (220, 50, 60), (120, 220, 210), (155, 105, 60), (190, 190, 255),
-    (255, 150, 130), (90, 90, 200), (190, 190, 60), (255, 105, 220), (60, 130, 70), (170, 60, 110), (200,
-    200, 200),
-)  # fmt: skip
 #: A drawing's longer side has at least so many pixels, so that text in it can be read.
 SMALLEST = 384
 #: More points than this are drawn in one colour and not named.
@@ -121,40 +112,6 @@ def sheet(
             strip[: tile.shape[0], left : left + tile.shape[1]] = tile
         rows.append(strip)
     return np.concatenate(rows)
-
-
-def class_colours(tasks: Mapping[str, Task[Any]]) -> dict[str, Colour]:
-    """The colour of every class that is drawn into images: the same in all pictures of the same tasks, and
-    the same for a class that several tasks know."""
-    colours: dict[str, Colour] = {}
-    for name, task in tasks.items():
-        if task.annotation in (Segments, Instances):
-            for label in task.classes:
-                colours.setdefault(label, _colour(len(colours)))
-        elif task.annotation is Points:
-            colours.setdefault(name, _colour(len(colours)))
-    return colours
-
-
-def colour_of(name: str, colours: Mapping[str, Colour]) -> Colour:
-    """The colour of a class; one that no task knows gets its colour from its name."""
-    if name in colours:
-        return colours[name]
-    return _colour(int.from_bytes(hashlib.blake2b(name.encode(), digest_size=4).digest(), "big") % 1009)
-
-
-def _colour(number: int) -> Colour:
-    if number < len(PALETTE):
-        return PALETTE[number]
-    # Steps of the golden angle never come back to a hue; three brightnesses keep neighbours apart.
-    hue, saturation, value = (
-        int(number * 137.508) % 360 // 2,
-        (150, 200, 110)[number % 3],
-        (235, 190, 255)[number % 3],
-    )
-    hsv = np.array([[[hue, saturation, value]]], np.uint8)
-    red, green, blue = cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)[0, 0].tolist()
-    return red, green, blue
 
 
 class _Painter:
@@ -277,7 +234,7 @@ class _Painter:
         # Many points on a small face would run into one another.
         radius = 1.7 * self.stroke + 1 if few else float(np.clip(spread / 90, 1, 1.3 * self.stroke + 1))
         for k in np.flatnonzero(labelled).tolist():
-            colour = _colour(k) if few and named else base
+            colour = numbered(k) if few and named else base
             at = tuple(int(v) for v in self._fixed(points.xy[k]))
             self._dot(at, radius, colour, hollow=int(points.visibility[k]) == HIDDEN)
             if few and named and k < len(names):
@@ -339,7 +296,7 @@ def _line(name: str, annotation: Annotation | None, task: Task[Any] | None, pain
         case Identity(who, vector):
             return Line(f"{name}: {who if who is not None else 'embedding of ' + str(len(vector or ())) + ' numbers'}")
         case Points():
-            return Line(f"{name}: {_count_points(annotation)}", dots=((painter.colours.get(name, PALETTE[0]), ""),))
+            return Line(f"{name}: {_count_points(annotation)}", dots=((painter.colours.get(name, numbered(0)), ""),))
         case Instances():
             return _objects(name, annotation, painter)
         case Segments():

@@ -1,0 +1,138 @@
+"""The YAML is read strictly: every wrong key, kind and name is said, with the nearest right one."""
+
+import copy
+
+import pytest
+import yaml
+
+from oneglance.config import load_config, parse_config, write_yaml
+from oneglance.errors import OneglanceError
+
+GOOD = {
+    "tasks": {
+        "weather": {"kind": "classification", "classes": ["clear", "rain"]},
+        "objects": {"kind": "detection", "classes": ["car"]},
+        "eyes": {"kind": "keypoints", "points": ["left", "right"], "flip": [["left", "right"]]},
+    },
+    "sources": [
+        {"format": "folder", "root": "weather", "tasks": ["weather"]},
+        {"format": "coco", "images": "images", "labels": "labels.json", "tasks": ["objects"]},
+        {"format": "csv", "images": "eyes", "labels": "eyes.csv", "tasks": {"eyes": {"x": "x{i}", "y": "y{i}"}}},
+    ],
+}
+
+
+def test_a_good_configuration_has_defaults_for_all_the_rest():
+    config = parse_config(copy.deepcopy(GOOD))
+    assert config.train.size == (320, 320)
+    assert config.mixing.rule == "proportional"
+    assert config.tasks["eyes"].flip == (("left", "right"),)
+
+
+def test_it_survives_being_written_out(tmp_path):
+    config = parse_config(copy.deepcopy(GOOD))
+    write_yaml(tmp_path / "c.yaml", config)
+    assert load_config(tmp_path / "c.yaml") == config
+
+
+def changed(path: str, value: object) -> dict:
+    data = copy.deepcopy(GOOD)
+    *parents, last = path.split(".")
+    at = data
+    for parent in parents:
+        at = at[int(parent)] if isinstance(at, list) else at.setdefault(parent, {})
+    if value is ...:
+        del at[last]
+    else:
+        at[last] = value
+    return data
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ("trian", {"epochs": 3}, r"trian: unknown key; did you mean 'train'\?"),
+        ("train", {"epoch": 3}, r"train.epoch: unknown key; did you mean 'epochs'\?"),
+        ("train", {"epochs": "many"}, r"train.epochs: .*integer.*'many'"),
+        ("train", {"epochs": 0}, r"train.epochs: .*greater than or equal to 1"),
+        ("train", {"size": [300, 320]}, r"train.size: .*multiples of 32, not 300 x 320"),
+        ("trunk", {"backbone": 3}, r"trunk.backbone"),
+        ("tasks.weather.kind", "clasification", r"weather: no kind 'clasification'; did you mean 'classification'\?"),
+        ("tasks.weather.kind", ..., r"weather: the key `kind` is missing"),
+        ("tasks.weather.clases", ["a"], r"weather.clases: unknown key; did you mean 'classes'\?"),
+        ("tasks.weather.classes", ..., r"weather.classes: this key is missing"),
+        ("tasks.weather.classes", ["one"], r"weather.classes: .*at least 2"),
+        ("tasks.weather", "classification", r"weather: must be a mapping with the key `kind`"),
+        ("tasks", ["weather"], r"must be a mapping of names to tasks"),
+        ("tasks.eyes.flip", [["left", "rihgt"]], r"'rihgt' is not one of the points"),
+        ("tasks.objects.on", "objects.face", r"only `image` is known so far"),
+        ("tasks.lonely", {"kind": "regression", "targets": ["age"]}, r"tasks.lonely: no source has labels for it"),
+        ("sources.0.format", "folders", r"0: no format 'folders'; did you mean 'folder'\?"),
+        ("sources.0.tasks", ["wether"], r"sources.0.tasks: no task is called 'wether'; did you mean 'weather'\?"),
+        ("sources", {}, r"must be a list of sources"),
+        ("balance", {"weights": {"object": 1}}, r"balance.weights: no task is called 'object'; did you mean 'objects'"),
+        ("sharing", {"scheme": "soft"}, r"sharing.scheme"),
+        ("mixing", {"rule": "equals"}, r"mixing.rule"),
+    ],
+)
+def test_what_is_wrong_is_named(path, value, message):
+    with pytest.raises(OneglanceError, match=message):
+        parse_config(changed(path, value))
+
+
+def test_all_mistakes_are_named_at_once():
+    data = changed("train", {"epoch": 3, "batsh": 2})
+    with pytest.raises(OneglanceError) as error:
+        parse_config(data, "street.yaml")
+    assert "street.yaml: train.epoch" in str(error.value)
+    assert "street.yaml: train.batsh" in str(error.value)
+
+
+def test_overrides_reach_into_mappings_and_lists():
+    overrides = ["train.epochs=7", "tasks.weather.smoothing=0", "sources.0.root=elsewhere", "trunk.pretrained=false"]
+    config = parse_config(copy.deepcopy(GOOD), overrides=overrides)
+    assert config.train.epochs == 7
+    assert config.tasks["weather"].smoothing == 0
+    assert str(config.sources[0].root) == "elsewhere"
+    assert config.trunk.pretrained is False
+
+
+@pytest.mark.parametrize("override", ["train.epochs", "train.epochs=[", "train.epoch=1", "sources.9.root=x", "tasks.weather.kind.x=1"])
+def test_a_wrong_override_is_named(override):
+    with pytest.raises(OneglanceError, match=r"epoch|sources|kind"):
+        parse_config(copy.deepcopy(GOOD), overrides=[override])
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"tasks: [", "not valid YAML"),
+        (b"\xff\xfe\x00", "not UTF-8"),
+        (b"a: &x [1]\nb: *x\n", "aliases"),
+        (b"- 1\n", "must be a mapping"),
+        (b"", "must be a mapping"),
+        (b"!!python/object/apply:os.system ['true']", "not valid YAML"),
+        (b"x: " + b"a" * 1_000_001, "larger than"),
+    ],
+)
+def test_a_file_that_is_no_configuration_is_refused(tmp_path, content, message):
+    (tmp_path / "c.yaml").write_bytes(content)
+    with pytest.raises(OneglanceError, match=message) as error:
+        load_config(tmp_path / "c.yaml")
+    assert "c.yaml" in str(error.value)
+
+
+def test_a_missing_file_says_how_to_make_one(tmp_path):
+    with pytest.raises(OneglanceError, match="oneglance init"):
+        load_config(tmp_path / "no.yaml")
+
+
+def test_the_examples_are_valid():
+    from pathlib import Path
+
+    examples = sorted((Path(__file__).parent.parent / "examples").glob("*.yaml"))
+    assert examples
+    for path in examples:
+        config = load_config(path)
+        assert set(config.tasks) == {name for source in config.sources for name in source.tasks}
+        assert yaml.safe_load(path.read_text())["sources"]
