@@ -95,9 +95,7 @@ def from_json(data: Json, base: Path | None = None) -> Annotation:
 
 
 def mask_png(indices: np.ndarray, colours: Sequence[tuple[int, int, int]]) -> bytes:
-    """Class indices uint8 [H, W] as a PNG whose pixels are the indices, 255 void, and whose palette is for
-    the eye.
-    """
+    """Class indices uint8 [H, W] as a PNG: its pixels are the indices, 255 void; its palette is for the eye."""
     image = Image.fromarray(indices, "P") if indices.dtype == np.uint8 else None
     if image is None:
         raise ValueError(f"class indices must be uint8, not {indices.dtype}")

@@ -125,9 +125,7 @@ def line_of(path: Path, prediction: Prediction, tasks: Tasks, min_score: float) 
 
 
 def coco_result(item: Instance, image_id: int, classes: tuple[str, ...]) -> dict[str, Any] | None:
-    """One object as an entry of COCO's results file; categories are numbered from 1 in the order of the
-    classes.
-    """
+    """One object as an entry of COCO's results; categories are numbered from 1, in the classes' order."""
     if item.box is None or item.label not in classes:
         return None
     x1, y1, x2, y2 = (float(v) for v in item.box)

@@ -85,10 +85,10 @@ def _root(
 
     \b
     [bold]Example[/]
-      oneglance init photos                   # look at a folder, write oneglance.yaml
-      oneglance check oneglance.yaml --draw page   # read it all, count, draw samples
-      oneglance train oneglance.yaml          # one network for all tasks
-      oneglance evaluate runs/oneglance-1     # scores on the test split
+      oneglance init photos                     # writes oneglance.yaml
+      oneglance check oneglance.yaml --draw page
+      oneglance train oneglance.yaml            # one network for all tasks
+      oneglance evaluate runs/oneglance-1       # scores on the test split
       oneglance predict runs/oneglance-1 new_photos
     """
 
@@ -160,9 +160,7 @@ def next_folder(parent: Path, name: str) -> Path:
 
 
 def new_folder(folder: Path) -> Path:
-    """Make a folder to write into; raises OneglanceError where it holds something: nothing is ever
-    overwritten.
-    """
+    """Make a folder to write into; raises OneglanceError where it holds something already."""
     if folder.exists() and not folder.is_dir():
         raise OneglanceError(f"{folder}: is a file; give a folder that does not exist yet")
     if folder.is_dir() and any(folder.iterdir()):
@@ -174,9 +172,7 @@ def new_folder(folder: Path) -> Path:
 def score_table(
     scores: Mapping[str, Mapping[str, float]], tasks: Mapping[str, Task[Any]], title: str, most: int = 12
 ) -> Table:
-    """Scores by task, the one that runs are compared by first. Beyond ``most``, only how many more there
-    are.
-    """
+    """At most ``most`` scores of each task, first the one that runs are compared by."""
     table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
     table.add_column("task", style="cyan")
     table.add_column("score")

@@ -89,9 +89,7 @@ def check(
 
 @dataclass
 class Report:
-    """What `check` found. ``pixels``: by task and class of a mask, in how many images it is, and of how many
-    pixels.
-    """
+    """What `check` found. ``pixels``: by task and class of a mask, how many images have it, how many pixels."""
 
     counts: Counts
     pixels: dict[str, dict[str, list[int]]]
@@ -224,9 +222,7 @@ def _count_table(counts: Counts, title: str) -> Table:
 
 
 def _class_table(name: str, counts: Counts, pixels: dict[str, list[int]], classes: tuple[str, ...]) -> Table | None:
-    """How often each class occurs in each split; of masks, in how many images and in which share of the
-    pixels.
-    """
+    """How often each class occurs in each split; of masks, in how many images and pixels."""
     splits = sorted({split for task, _, split in counts if task == name}, key=_order)
     totals = {
         c: [sum(one.get(c, 0) for (t, _, s), one in counts.items() if t == name and s == split) for split in splits]

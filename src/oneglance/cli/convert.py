@@ -88,7 +88,9 @@ def _from_config(path: Path, wanted: str | None) -> tuple[SourceSettings, Column
     config = load_config(path)
     names = [source.source_name(path.parent) for source in config.sources]
     if wanted is None and len(names) > 1:
-        raise OneglanceError(f"{path} has {len(names)} sources: say which, --source NAME; they are {', '.join(names)}")
+        raise OneglanceError(
+            f"{path} has {len(names)} sources: say which, --source NAME or number (from 0); they are {', '.join(names)}"
+        )
     if wanted is None:
         index = 0
     elif wanted in names:
@@ -106,9 +108,7 @@ def _from_config(path: Path, wanted: str | None) -> tuple[SourceSettings, Column
 def _from_options(
     format_name: str, paths: dict[str, Path | None], classes: list[str]
 ) -> tuple[SourceSettings, Columns]:
-    """The source that the options describe: what a look at the folder finds, with what the options say put
-    on top.
-    """
+    """The source that the options describe, completed by a look at its folder."""
     from pydantic import ValidationError
 
     from oneglance.formats import FORMATS, Suggestion

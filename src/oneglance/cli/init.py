@@ -64,9 +64,7 @@ def init(
 
 
 class Plan:
-    """What several suggestions come to: tasks without clashing names, sources with paths from the YAML's
-    folder.
-    """
+    """What several suggestions come to: tasks without clashing names, paths from the YAML's folder."""
 
     def __init__(self) -> None:
         self.tasks: dict[str, dict[str, Any]] = {}
@@ -196,9 +194,7 @@ def _dump(data: Any) -> str:
 
 
 def _input_size(folder: Path) -> int:
-    """A square that the usual image of the folder fits into without being enlarged much: 64 to 320, a
-    multiple of 32.
-    """
+    """The side of a square that the usual image is not enlarged much in: 64 to 320, a multiple of 32."""
     from itertools import islice
 
     from oneglance.decode import ImageError, read_size

@@ -1,6 +1,4 @@
-"""The page of ``oneglance check --draw``: samples with their labels, as they are and as the network sees
-them.
-"""
+"""The page of ``oneglance check --draw``: samples with their labels, as they are and as training sees them."""
 
 from __future__ import annotations
 
@@ -74,9 +72,7 @@ def write_page(folder: Path, config: Config, manifest: Manifest, tasks: Tasks) -
 
 
 def choose(manifest: Manifest, rng: np.random.Generator, count: int = SAMPLES) -> list[Record]:
-    """Training images of all kinds in turn: of each source, labelled for these tasks or those, empty or
-    not.
-    """
+    """Images of all kinds in turn: of each source, labelled for these tasks or those, empty or not."""
     rows = manifest.rows(split="train")
     rows = rows if len(rows) else np.arange(len(manifest))
     kinds: dict[tuple[str, ...], list[Record]] = {}
@@ -115,9 +111,7 @@ def _show(record: Record, config: Config, tasks: Tasks, rng: np.random.Generator
 
 
 def _reduced(image: Picture, labels: Mapping[str, Annotation], tasks: Tasks) -> tuple[Picture, dict[str, Annotation]]:
-    """The image and its labels at the size at which they are shown, so that lines and text are not reduced
-    later.
-    """
+    """The image and its labels at the size they are shown at, so that lines and text are not reduced later."""
     height, width = image.shape[:2]
     scale = min(1.0, CELL[0] * 0.8 / height, CELL[1] / width)
     size = (max(1, round(height * scale)), max(1, round(width * scale)))

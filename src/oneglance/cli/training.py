@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -37,7 +38,7 @@ def train(
     \b
     [bold]Example[/]
       oneglance train street.yaml
-      oneglance train street.yaml --out runs/long train.epochs=100 train.size='[640, 640]'
+      oneglance train street.yaml --out runs/long train.epochs=100 train.lr=0.002
       oneglance train --resume runs/long
     """
     if (config is None) == (resume is None):
@@ -74,7 +75,11 @@ def _report(run: Run) -> None:
         tasks = create_tasks(parse_config(read_yaml(run.folder / CONFIG), str(run.folder / CONFIG)).tasks)
         out().print(score_table(run.scores, tasks, "last scores on the split val"))
     problems = run.folder / PROBLEMS
-    if problems.is_file() and (count := sum(1 for _ in problems.open(encoding="utf-8")) - 1) > 0:
+    count = 0
+    if problems.is_file():
+        with problems.open(newline="", encoding="utf-8") as file:
+            count = sum(1 for _ in csv.reader(file)) - 1
+    if count > 0:
         say(f"[yellow]{count} things were passed over[/]: see {problems}")
     say(f"the run is in {run.folder}")
     splits = set(Manifest.read(run.folder / MANIFEST).values("split"))

@@ -25,9 +25,7 @@ CHUNK = 16
 
 @dataclass(frozen=True)
 class Item:
-    """What is to be looked at: an image, its size as the manifest has it, and by task its mask with its
-    classes.
-    """
+    """What is to be looked at: an image, its size as the manifest has it, its masks (task, file, classes)."""
 
     path: str
     width: int

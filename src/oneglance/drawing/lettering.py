@@ -83,6 +83,8 @@ def place_tags(canvas: NDArray[np.uint8], tags: Sequence[Tag], size: int) -> Non
     pen = ImageDraw.Draw(picture)
     height, width = canvas.shape[:2]
     taken: list[Rect] = []
+    # A point's name may cover neither another name nor another point; an object's name may cover points.
+    dots = [tag.box for tag in tags if tag.small]
     # Points' names give way to objects' names, and these to what is smaller and has less choice.
     ordered = sorted(tags, key=lambda tag: (tag.small, _area(tag.box)))[:MOST_TAGS]
     for tag in ordered:
@@ -94,7 +96,7 @@ def place_tags(canvas: NDArray[np.uint8], tags: Sequence[Tag], size: int) -> Non
         for x, y in _places(tag.box, w, h, small=tag.small):
             x, y = min(max(x, 0), max(0, width - w)), min(max(y, 0), max(0, height - h))
             rect = (x, y, x + w, y + h)
-            covered = sum(_overlap(rect, other) for other in taken) / (w * h)
+            covered = sum(_overlap(rect, other) for other in (taken + dots if tag.small else taken)) / (w * h)
             if covered < least:
                 best, least = rect, covered
             if covered == 0:

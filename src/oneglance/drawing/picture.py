@@ -115,9 +115,7 @@ def sheet(
 
 
 class _Painter:
-    """Paints into ``canvas`` (in place), which shows the image ``scale`` times enlarged; collects the text
-    to be set.
-    """
+    """Paints into ``canvas`` (in place), the image ``scale`` times enlarged; collects the text to be set."""
 
     def __init__(self, canvas: Picture, scale: float, colours: Mapping[str, Colour], min_score: float) -> None:
         self.canvas, self.scale, self.colours, self.min_score = canvas, scale, colours, min_score
@@ -252,9 +250,7 @@ class _Painter:
             cv2.circle(self.canvas, at, int(radius * unit), colour, -1, cv2.LINE_AA, _SHIFT)
 
     def _fixed(self, xy: FloatArray | np.ndarray) -> NDArray[np.int32]:
-        """Continuous image coordinates, [..., 2], as OpenCV's fixed-point ones, whose integers are pixel
-        centres.
-        """
+        """Image coordinates [..., 2] as OpenCV's fixed-point ones, whose integers are pixel centres."""
         pixels = np.clip(np.asarray(xy, np.float64) * self.scale - 0.5, -30_000, 30_000)
         return np.round(pixels * (1 << _SHIFT)).astype(np.int32)
 
@@ -294,7 +290,8 @@ def _line(name: str, annotation: Annotation | None, task: Task[Any] | None, pain
             targets = task.column.targets if task is not None else ()
             return Line(f"{name}: {_numbers(values, targets)}")
         case Identity(who, vector):
-            return Line(f"{name}: {who if who is not None else 'embedding of ' + str(len(vector or ())) + ' numbers'}")
+            length = 0 if vector is None else len(vector)
+            return Line(f"{name}: {who if who is not None else f'a vector of {length} numbers'}")
         case Points():
             return Line(f"{name}: {_count_points(annotation)}", dots=((painter.colours.get(name, numbered(0)), ""),))
         case Instances():

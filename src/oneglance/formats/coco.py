@@ -19,7 +19,7 @@ from oneglance.annotations import Instance, Points, Record
 from oneglance.errors import OneglanceError, Problems
 from oneglance.formats import rle as runs
 from oneglance.formats.base import SourceSettings, Suggestion, WriteOptions
-from oneglance.formats.coco_file import as_key, as_list, is_pair, need_list, read_top
+from oneglance.formats.coco_file import as_key, as_list, is_pair, need_list, read_top, some
 from oneglance.formats.coco_recognise import recognise
 from oneglance.formats.coco_write import write
 from oneglance.formats.files import walk_images
@@ -156,7 +156,7 @@ class _Reader:
             # The skeleton counts points from 1; by name it outlives another order of points.
             skeleton = [
                 [names[a - 1], names[b - 1]]
-                for a, b in (pair for pair in entry.get("skeleton") or [] if is_pair(pair, len(names)))
+                for a, b in (pair for pair in some(entry.get("skeleton")) if is_pair(pair, len(names)))
             ]
             categories[as_key(entry["id"])] = _Category(entry["name"], names, skeleton)
         return categories
@@ -213,7 +213,7 @@ class _Reader:
         image.raw.append((where, entry, category))
 
     def _take_licenses(self, data: dict[str, Any]) -> None:
-        for entry in data.get("licenses") or []:
+        for entry in some(data.get("licenses")):
             if isinstance(entry, dict) and "id" in entry:
                 self.licenses.setdefault(as_key(entry["id"]), entry)
 

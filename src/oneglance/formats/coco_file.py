@@ -19,6 +19,11 @@ def as_key(value: Any) -> Any:
     return value if isinstance(value, (int, str)) and not isinstance(value, bool) else None
 
 
+def some(value: Any) -> list[Any]:
+    """A list that may be missing, or be no list."""
+    return value if isinstance(value, list) else []
+
+
 def is_pair(pair: Any, count: int) -> bool:
     """Whether a skeleton's entry names two of ``count`` points, counted from 1."""
     return isinstance(pair, list) and len(pair) == 2 and all(type(p) is int and 1 <= p <= count for p in pair)

@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from oneglance.network.depthwise import quicken_depthwise
 from oneglance.network.neck import Neck
 from oneglance.network.trunk import Backbone, TrunkSettings
 from oneglance.tasks.base import Features, FeatureSpec, Outputs, Task
@@ -25,6 +26,7 @@ class Network(nn.Module):
         self.neck = Neck(self.backbone.reductions, self.backbone.channels, trunk.channels, finest)
         spec = FeatureSpec(self.backbone.channels[-1], self.neck.channels)
         self.heads = nn.ModuleDict({name: task.head(spec) for name, task in tasks.items()})
+        quicken_depthwise(self)
         self._frozen = [name for name, task in tasks.items() if task.settings.freeze]
         for name in self._frozen:
             self.heads[name].requires_grad_(False)

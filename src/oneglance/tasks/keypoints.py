@@ -15,7 +15,7 @@ from oneglance.annotations import HIDDEN, UNLABELLED, VISIBLE, Annotation, Point
 from oneglance.data.geometry import Frame
 from oneglance.manifest import Column
 from oneglance.tasks.base import Features, FeatureSpec, Outputs, Targets, Task, TaskSettings, masked_mean
-from oneglance.tasks.pyramid import PyramidMerge, conv_norm, grid_of
+from oneglance.tasks.pyramid import PyramidMerge, grid_of
 
 
 class KeypointsSettings(TaskSettings):
@@ -69,14 +69,13 @@ class HeatmapHead(nn.Module):
     def __init__(self, spec: FeatureSpec, points: int, width: int) -> None:
         super().__init__()
         self.merge = PyramidMerge(spec, width)
-        self.refine = conv_norm(width, width)
         self.maps = nn.Conv2d(width, points, 1)
         self.visible = nn.Linear(spec.deep, points)
 
     def forward(self, features: Features) -> Outputs:
         """``{"heat": logits float [n, K, H/4, W/4], "visible": logits float [n, K]}``."""
         return {
-            "heat": self.maps(self.refine(self.merge(features))),
+            "heat": self.maps(self.merge(features)),
             "visible": self.visible(features.deep.mean((2, 3))),
         }
 

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from oneglance.annotations import Annotation, Segments
 from oneglance.data.geometry import Frame
 from oneglance.tasks.base import Features, FeatureSpec, Outputs, Targets, Task, TaskSettings
-from oneglance.tasks.pyramid import PyramidMerge, conv_norm, grid_of
+from oneglance.tasks.pyramid import PyramidMerge, grid_of
 
 VOID = 255
 
@@ -34,13 +34,12 @@ class SegmentationHead(nn.Module):
     def __init__(self, spec: FeatureSpec, classes: int, width: int) -> None:
         super().__init__()
         self.merge = PyramidMerge(spec, width)
-        self.refine = conv_norm(width, width)
         self.dropout = nn.Dropout2d(0.1)
         self.classify = nn.Conv2d(width, classes, 1)
 
     def forward(self, features: Features) -> Outputs:
         """``{"logits": float [n, C, H/4, W/4]}``."""
-        return {"logits": self.classify(self.dropout(self.refine(self.merge(features))))}
+        return {"logits": self.classify(self.dropout(self.merge(features)))}
 
 
 class Segmentation(Task[SegmentationSettings]):

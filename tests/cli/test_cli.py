@@ -1,0 +1,375 @@
+"""The command line, as people use it: a folder of images to answers, and every mistake said in a line."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner, Result
+
+from oneglance.cli import app
+
+COMMANDS = ("init", "check", "train", "evaluate", "predict", "convert")
+SMALL = (
+    "trunk.pretrained=false",
+    "train.size=[32, 32]",
+    "train.epochs=1",
+    "train.batch=4",
+    "train.workers=0",
+    "train.device=cpu",
+)
+
+
+def call(*arguments: object) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def refused(*arguments: object, by: str) -> None:
+    """The command ends with code 2 and one line, no traceback, that says ``by``."""
+    result = call(*arguments)
+    assert result.exit_code == 2, result.output
+    assert result.exception is None or isinstance(result.exception, SystemExit)
+    said = " ".join(result.stderr.split())
+    assert "error:" in said
+    assert by in said
+    assert "Traceback" not in said
+
+
+def write_images(folder: Path) -> Path:
+    """Twelve images in two classes."""
+    rng = np.random.default_rng(0)
+    for split, count in (("train", 4), ("val", 1), ("test", 1)):
+        for label, level in (("dark", 40), ("light", 200)):
+            place = folder / split / label
+            place.mkdir(parents=True)
+            for k in range(count):
+                pixels = np.clip(rng.normal(level, 20, (32, 32, 3)), 0, 255).astype(np.uint8)
+                Image.fromarray(pixels).save(place / f"{split}_{label}_{k}.png")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_images(tmp_path_factory.mktemp("data") / "photos")
+
+
+@pytest.fixture(scope="session")
+def config(data: Path) -> Path:
+    path = data.parent / "photos.yaml"
+    assert call("init", data, "--out", path).exit_code == 0
+    return path
+
+
+@pytest.fixture(scope="session")
+def run(config: Path) -> Path:
+    folder = config.parent / "run"
+    result = call("train", config, "--out", folder, "--quiet", *SMALL)
+    assert result.exit_code == 0, result.output
+    return folder
+
+
+# --- help --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_shows_an_example_on_lines_of_its_own(command: str) -> None:
+    result = call(command, "--help")
+    assert result.exit_code == 0
+    assert "Example" in result.output
+    assert any(line.strip().startswith(f"oneglance {command}") for line in result.output.splitlines())
+
+
+def test_help_and_version_come_at_once() -> None:
+    """Torch takes seconds to import; nothing that needs no network may wait for it."""
+    began = time.perf_counter()
+    code = "import sys; from oneglance.cli import main; assert 'torch' not in sys.modules, 'torch'; main()"
+    done = subprocess.run([sys.executable, "-c", code, "--help"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert time.perf_counter() - began < 10
+    assert call("--version").output.startswith("oneglance ")
+
+
+def test_a_misspelt_command_is_named_with_the_nearest() -> None:
+    result = call("trian")
+    assert result.exit_code == 2
+    assert "train" in result.stderr
+
+
+# --- init --------------------------------------------------------------------------------------------------
+
+
+def test_init_writes_a_yaml_that_can_be_trained_by(config: Path, data: Path) -> None:
+    from oneglance.config import load_config
+
+    text = config.read_text()
+    assert "#" in text
+    settings = load_config(config)
+    assert [source.format for source in settings.sources] == ["folder"]
+    assert settings.train.size == (64, 64)
+    assert (config.parent / settings.sources[0].root).resolve() == data.resolve()  # type: ignore[operator]
+
+
+def test_init_never_overwrites(config: Path, data: Path) -> None:
+    before = config.read_text()
+    refused("init", data, "--out", config, by="ever overwritten")
+    assert config.read_text() == before
+
+
+def test_init_says_what_it_looked_for(tmp_path: Path) -> None:
+    refused("init", tmp_path, "--out", tmp_path / "a.yaml", by="looked for coco, voc")
+    refused("init", tmp_path / "nowhere", by="no such folder")
+    assert not (tmp_path / "a.yaml").exists()
+
+
+def test_tasks_of_one_name_are_told_apart_or_united() -> None:
+    from oneglance.cli.init import Plan
+    from oneglance.formats import Suggestion
+
+    def suggestion(form: str, split: str, classes: list[str]) -> Suggestion:
+        task = {"objects": {"kind": "detection", "classes": classes}}
+        return Suggestion({"format": form, "images": split, "split": split, "tasks": ["objects"]}, task)
+
+    plan = Plan()
+    plan.add(suggestion("voc", "train", ["a", "b"]), Path("x"), Path())
+    plan.add(suggestion("voc", "val", ["b", "c"]), Path("x"), Path())
+    plan.add(suggestion("yolo", "train", ["z"]), Path("x"), Path())
+    assert plan.tasks["objects"]["classes"] == ["a", "b", "c"]
+    assert [source["tasks"] for source in plan.sources] == [["objects"], ["objects"], ["yolo_objects"]]
+    plan.leave_what_is_not_known()
+    assert set(plan.tasks) == {"objects", "yolo_objects"}
+
+
+# --- check -------------------------------------------------------------------------------------------------
+
+
+def test_check_counts_and_draws(config: Path, tmp_path: Path) -> None:
+    page = tmp_path / "page"
+    result = call("check", config, "--draw", page)
+    assert result.exit_code == 0, result.output
+    assert "no problems" in result.output
+    assert all(len(line) <= 80 for line in result.output.splitlines() if "/" not in line)
+    html = (page / "index.html").read_text()
+    for picture in page.glob("*.png"):
+        assert picture.name in html
+        with Image.open(picture) as opened:
+            opened.load()
+    assert len(list(page.glob("*.png"))) == 2
+    refused("check", config, "--draw", page, by="not empty")
+
+
+def test_check_as_json(config: Path) -> None:
+    result = call("check", config, "--quick", "--json")
+    found = json.loads(result.stdout)
+    assert found["images"] == 12
+    assert {row["split"]: row["labelled"] for row in found["labels"]} == {"train": 8, "val": 2, "test": 2}
+    (train,) = (row for row in found["labels"] if row["split"] == "train")
+    assert train["classes"] == {"dark": 4, "light": 4}
+    assert any("only 8 labelled" in warning for warning in found["warnings"])
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_check_names_every_bad_file(tmp_path: Path, workers: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    from oneglance.cli import verify
+
+    monkeypatch.setattr(verify, "FEW", 1)
+    data = write_images(tmp_path / "photos")
+    bad = data / "train" / "dark" / "train_dark_0.png"
+    bad.write_bytes(bad.read_bytes()[:-200])
+    (data / "train" / "light" / "text.png").write_text("no image")
+    config = tmp_path / "photos.yaml"
+    assert call("init", data, "--out", config).exit_code == 0
+    result = call("check", config, "--workers", workers, "--json")
+    assert result.exit_code == 1
+    where = {Path(problem["where"]).name for problem in json.loads(result.stdout)["problems"]}
+    assert where == {"train_dark_0.png", "text.png"}
+    shown = call("check", config, "--workers", 0)
+    assert shown.exit_code == 1
+    assert "train_dark_0.png" in shown.output
+
+
+def test_check_warns_of_classes_without_labels(config: Path) -> None:
+    task = next(iter(json.loads(call("check", config, "--quick", "--json").stdout)["labels"]))["task"]
+    result = call("check", config, "--quick", f"tasks.{task}.classes=[dark, light, pink]")
+    assert "pink" in result.output
+
+
+@pytest.mark.parametrize("command", ["check", "train"])
+def test_what_is_wrong_with_a_configuration_is_named(command: str, config: Path, tmp_path: Path) -> None:
+    refused(command, tmp_path / "none.yaml", by="no such file")
+    refused(command, config, "train.epoch=3", by="did you mean 'epochs'?")
+    refused(command, config, "epochs", by="key=value")
+    (tmp_path / "bad.yaml").write_text("tasks: [")
+    refused(command, tmp_path / "bad.yaml", by="not valid YAML")
+
+
+# --- train, evaluate, predict ------------------------------------------------------------------------------
+
+
+def test_train_refuses_what_it_can_not_do(config: Path, data: Path, tmp_path: Path) -> None:
+    refused("train", by="--resume")
+    refused("train", config, "--resume", tmp_path, by="either")
+    refused("train", "--resume", tmp_path, "--out", tmp_path / "x", by="as it was")
+    refused("train", "--resume", tmp_path, by="not a run")
+    refused("train", config, "--out", data, by="not empty")
+
+
+def test_train_tells_what_comes_next(run: Path, config: Path, tmp_path: Path) -> None:
+    assert (run / "last.safetensors").is_file()
+    result = call("train", config, "--out", tmp_path / "run", "--quiet", *SMALL)
+    assert result.exit_code == 0, result.output
+    assert "higher is better" in result.stdout
+    assert f"oneglance evaluate {tmp_path / 'run'}" in " ".join(result.stderr.split())
+    refused("train", "--resume", tmp_path / "run", by="finished")
+
+
+def test_an_interrupted_training_says_how_to_go_on(
+    config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from oneglance.training import api
+
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(api, "_finish", interrupted)
+    result = call("train", config, "--out", tmp_path / "run", "--quiet", *SMALL)
+    assert result.exit_code == 130
+    assert f"--resume {tmp_path / 'run'}" in " ".join(result.stderr.split())
+
+
+def test_evaluate_keeps_its_scores(run: Path, tmp_path: Path) -> None:
+    result = call("evaluate", run, "--split", "test", "--json")
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout) == json.loads((run / "scores_test.json").read_text())
+    assert "higher is better" in call("evaluate", run).stdout
+    refused("evaluate", run, "--split", "tset", by="test")
+    refused("evaluate", tmp_path, by="not a run")
+
+
+def test_predict_writes_answers(run: Path, data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "answers"
+    result = call("predict", run, data, "--out", out)
+    assert result.exit_code == 0, result.output
+    answers = json.loads((out / "predictions.json").read_text())
+    assert len(answers) == 12
+    for answer in answers:
+        assert (out / answer["picture"]).is_file()
+        (label,) = answer["answers"].values()
+        assert label["type"] == "label"
+        assert (answer["width"], answer["height"]) == (32, 32)
+    assert len({answer["picture"] for answer in answers}) == 12
+    assert not (out / "errors.csv").exists()
+    refused("predict", run, data, "--out", out, by="not empty")
+
+
+def test_predict_passes_over_what_it_can_not_read(run: Path, data: Path, tmp_path: Path) -> None:
+    bad = tmp_path / "bad.png"
+    bad.write_text("no image")
+    good = next(data.rglob("*.png"))
+    result = call("predict", run, good, bad, "--out", tmp_path / "out", "--no-pictures", "--coco")
+    assert result.exit_code == 0, result.output
+    assert "bad.png" in (tmp_path / "out" / "errors.csv").read_text()
+    assert len(json.loads((tmp_path / "out" / "predictions.json").read_text())) == 1
+    assert not (tmp_path / "out" / "pictures").exists()
+    refused("predict", run, bad, "--out", tmp_path / "out2", by="not a single image")
+    refused("predict", run, tmp_path / "none.png", by="no such file")
+    refused("predict", run, tmp_path / "out", "--out", tmp_path / "out3", by="no image")
+    refused("predict", tmp_path, good, "--out", tmp_path / "out4", by="not a run")
+
+
+def test_predict_as_json_lines(run: Path, data: Path) -> None:
+    result = call("predict", run, f"{data}/test/*/*.png", "--json")
+    assert result.exit_code == 0, result.output
+    lines = [json.loads(line) for line in result.stdout.splitlines()]
+    assert len(lines) == 2
+    assert not Path("predictions-1").exists()
+
+
+def test_names_never_collide(tmp_path: Path) -> None:
+    from oneglance.cli.prediction import collect
+
+    paths = ["a/b.jpg", "a_b.jpg", "c/b.jpg", "c/B.jpg", "d/c/b.jpg"]
+    for path in paths:
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_bytes(b"")
+    # Where the disk tells A.jpg from a.jpg, the second of them gets a longer name.
+    whole = collect([str(tmp_path)])
+    assert {"a/b.jpg", "a_b.jpg", "d/c/b.jpg"} <= set(whole.values())
+    assert len({name.lower() for name in whole.values()}) == len(paths)
+    some = collect([str(tmp_path / path) for path in paths] + [str(tmp_path)])
+    assert len(some) == len(paths)
+    assert len({name.lower() for name in some.values()}) == len(paths)
+    patterned = collect([f"{tmp_path}/*/b.jpg"])
+    assert set(patterned.values()) == {"a/b.jpg", "c/b.jpg"}
+
+
+def test_coco_results_are_numbered_from_one() -> None:
+    from oneglance.annotations import Instance
+    from oneglance.cli.answers import coco_result
+
+    item = Instance("b", np.array([1, 2, 4, 8], np.float32), score=0.5)
+    assert coco_result(item, 3, ("a", "b")) == {
+        "image_id": 3,
+        "category_id": 2,
+        "bbox": [1, 2, 3, 6],
+        "score": 0.5,
+    }
+    assert coco_result(Instance("b"), 3, ("a", "b")) is None
+
+
+def test_an_array_cut_short_is_whole_json(tmp_path: Path) -> None:
+    from oneglance.cli.answers import JsonArray
+
+    for count in range(3):
+        file = JsonArray(tmp_path / f"{count}.json")
+        for k in range(count):
+            file.add({"k": k})
+        file.close()
+        assert json.loads((tmp_path / f"{count}.json").read_text()) == [{"k": k} for k in range(count)]
+
+
+# --- convert -----------------------------------------------------------------------------------------------
+
+
+def coco(folder: Path) -> Path:
+    """A COCO data set of two images, one of them empty."""
+    (folder / "images").mkdir(parents=True)
+    for name in ("a.png", "b.png"):
+        Image.new("RGB", (64, 48)).save(folder / "images" / name)
+    labels = {
+        "images": [{"id": k, "file_name": n, "width": 64, "height": 48} for k, n in enumerate(("a.png", "b.png"))],
+        "categories": [{"id": 3, "name": "cat"}],
+        "annotations": [{"id": 1, "image_id": 0, "category_id": 3, "bbox": [8, 8, 16, 16], "area": 256, "iscrowd": 0}],
+    }
+    (folder / "labels.json").write_text(json.dumps(labels))
+    return folder
+
+
+def test_convert_from_options_and_from_a_configuration(tmp_path: Path) -> None:
+    source = coco(tmp_path / "coco")
+    where = ("--labels", source / "labels.json", "--images", source / "images")
+    result = call("convert", "--from", "coco", *where, "--to", "yolo", tmp_path / "yolo")
+    assert result.exit_code == 0, result.output
+    texts = [path.read_text().strip() for path in (tmp_path / "yolo").rglob("*.txt") if path.parent.name != "yolo"]
+    assert any(text.startswith("0 0.25 ") for text in texts), texts
+    refused("convert", "--from", "coco", *where, "--to", "yolo", tmp_path / "yolo", by="not empty")
+    assert call("init", source, "--out", tmp_path / "c.yaml").exit_code == 0
+    result = call("convert", "--config", tmp_path / "c.yaml", "--to", "voc", tmp_path / "voc")
+    assert result.exit_code == 0, result.output
+    assert list((tmp_path / "voc").rglob("*.xml"))
+
+
+def test_convert_says_what_is_wrong(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    refused("convert", "--to", "yolo", out, by="--from")
+    refused("convert", "--from", "coko", "--to", "yolo", out, by="did you mean 'coco'?")
+    refused("convert", "--from", "coco", "--to", "yollo", out, by="did you mean 'yolo'?")
+    refused("convert", "--from", "coco", "--to", "yolo", out, by="--root")
+    refused("convert", "--from", "coco", "--labels", tmp_path / "x.json", "--to", "yolo", out, by="no such file")
+    refused("convert", "--from", "coco", "--root", tmp_path, "--to", "yolo", out, by="no coco data set")
+    assert not out.exists()

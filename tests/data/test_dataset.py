@@ -1,0 +1,187 @@
+"""From a row to a sample: what is not labelled is absent, draws repeat themselves, broken files are named, mosaics keep
+only what all their tiles are labelled for."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from oneglance.annotations import Instance, Instances, Label, Record, Segments
+from oneglance.data.augment import AugmentSettings
+from oneglance.data.dataset import AnnotatedImages, Batch, Sample, collate, load_segments
+from oneglance.data.loader import TrainLoader, evaluation_loader
+from oneglance.data.mixing import Draw, MixedBatches, MixingSettings
+from oneglance.decode import ImageError
+from oneglance.errors import Problem
+from oneglance.manifest import Manifest
+from oneglance.tasks import (
+    ClassificationSettings,
+    DetectionSettings,
+    KeypointsSettings,
+    SegmentationSettings,
+    create_tasks,
+)
+
+TASKS = create_tasks(
+    {
+        "kind": ClassificationSettings(classes=("a", "b")),
+        "objects": DetectionSettings(classes=("x", "y")),
+        "ground": SegmentationSettings(classes=("p", "q")),
+    }
+)
+SIZE = (64, 64)
+BOX = np.float32([10, 10, 30, 30])
+
+
+@pytest.fixture
+def rows(tmp_path: Path) -> list[Record]:
+    rng = np.random.default_rng(0)
+    found = []
+    for k in range(8):
+        path = tmp_path / f"{k}.png"
+        Image.fromarray(rng.integers(0, 255, (48, 64, 3)).astype(np.uint8)).save(path)
+        Image.fromarray(np.full((48, 64), 1 + k % 2, np.uint8)).save(tmp_path / f"{k}_mask.png")
+        found.append(Record(path, 64, 48, "train", "s"))
+    return found
+
+
+def mask(row: Record) -> Segments:
+    return Segments(row.path.with_name(f"{row.path.stem}_mask.png"), ((1, "p"), (2, "q")))
+
+
+def images_of(rows: list[Record], augment: AugmentSettings | None = None, **kwargs) -> AnnotatedImages:
+    manifest = Manifest.build(rows, {name: task.column for name, task in TASKS.items()})
+    settings = {"s": augment} if augment is not None else None
+    return AnnotatedImages(manifest, TASKS, SIZE, augment=settings, partners={"s": np.arange(len(rows))}, **kwargs)
+
+
+def test_a_task_that_nobody_labelled_has_no_target_and_an_empty_one_has(rows):
+    rows[0] = replace(rows[0], annotations={"kind": Label("b"), "objects": None})
+    rows[1] = replace(rows[1], annotations={"objects": Instances()})
+    images = images_of(rows)
+    assert set(images[0].targets) == {"kind"}
+    assert set(images[1].targets) == {"objects"}
+    assert len(images[1].targets["objects"]["labels"]) == 0
+    assert images[2].targets == {}
+    batch = collate(TASKS, [images[0], images[1], images[2]])
+    assert batch.rows["kind"].tolist() == [0]
+    assert batch.rows["objects"].tolist() == [1]
+    assert batch.targets["objects"]["boxes"].shape == (1, 0, 4)
+
+
+def test_evaluation_shows_the_labels_in_original_pixels(rows):
+    rows[0] = replace(rows[0], annotations={"objects": Instances((Instance("x", box=BOX),)), "ground": mask(rows[0])})
+    sample = images_of(rows)[0]
+    np.testing.assert_array_equal(sample.truths["objects"].items[0].box, BOX)
+    assert sample.truths["ground"].indices.shape == (48, 64)
+    # letterboxed into 64 x 64: eight rows of padding above and below, void in the mask
+    np.testing.assert_allclose(sample.targets["objects"]["boxes"], [[10, 18, 30, 38]])
+    indices = sample.targets["ground"]["indices"]
+    assert (indices[:8] == 255).all()
+    assert (indices[8:56] == 0).all()
+
+
+def test_a_draw_repeats_itself_and_another_differs(rows):
+    images = images_of(rows, AugmentSettings(mosaic=0.0, rotate=10))
+    one, again, other = images[Draw(3, 5)], images[Draw(3, 5)], images[Draw(3, 6)]
+    assert torch.equal(one.image, again.image)
+    assert not torch.equal(one.image, other.image)
+    assert not torch.equal(one.image, images_of(rows, AugmentSettings(rotate=10), seed=1)[Draw(3, 5)].image)
+
+
+def labelled(rows: list[Record], known: list[dict]) -> list[Record]:
+    return [replace(row, annotations=one) for row, one in zip(rows, known, strict=True)]
+
+
+def test_a_mosaic_keeps_only_what_composes_and_all_four_are_labelled_for(rows):
+    objects = {"objects": Instances((Instance("x", box=BOX),))}
+    images = images_of(labelled(rows, [{"kind": Label("a"), **objects}] * 8), AugmentSettings(mosaic=1.0))
+    assert set(images[Draw(0, 0)].targets) == {"objects"}
+    # one image in eight has boxes: a mosaic would have tiles nobody searched, so there is none
+    partly = images_of(labelled(rows, [{"kind": Label("a"), **objects}] + [{"kind": Label("a")}] * 7), AugmentSettings(mosaic=1.0))
+    assert set(partly[Draw(0, 0)].targets) == {"kind", "objects"}
+
+
+def test_a_mosaic_was_searched_for_what_all_its_tiles_were_searched_for(rows):
+    both = {"objects": Instances((Instance("x", box=BOX), Instance("y", box=BOX + 15)))}
+    only_x = {"objects": Instances((Instance("x", box=BOX),), ("x",))}
+    images = images_of(labelled(rows, [both] * 4 + [only_x] * 4), AugmentSettings(mosaic=1.0))
+    seen = set()
+    for number in range(40):
+        target = images[Draw(0, number)].targets["objects"]
+        seen.add(tuple(target["known"].tolist()))
+        if not target["known"][1]:
+            assert 1 not in target["labels"]
+    assert (True, False) in seen
+
+
+def test_the_mask_of_a_mosaic_is_that_of_its_tiles(rows):
+    known = [{"ground": mask(row)} for row in rows]
+    target = images_of(labelled(rows, known), AugmentSettings(mosaic=1.0))[Draw(0, 3)].targets["ground"]["indices"]
+    assert set(np.unique(target)) <= {0, 1, 255}
+    assert ((target == 0) | (target == 1)).mean() > 0.5
+
+
+def test_images_of_points_without_flip_pairs_are_never_mirrored(tmp_path, rows):
+    tasks = create_tasks({"eyes": KeypointsSettings(points=("l", "r"))})
+    from oneglance.annotations import Points
+
+    points = Points(np.float32([[10, 20], [40, 20]]), np.int8([2, 2]))
+    manifest = Manifest.build([replace(rows[0], annotations={"eyes": points})], {"eyes": tasks["eyes"].column})
+    images = AnnotatedImages(manifest, tasks, SIZE, augment={"s": AugmentSettings(flip=1.0, scale=(1, 1))})
+    for number in range(5):
+        xy = images[Draw(0, number)].targets["eyes"]["xy"]
+        assert xy[0, 0] < xy[1, 0]
+
+
+def test_a_broken_image_is_a_problem_and_the_batch_goes_on(rows):
+    rows[2].path.write_bytes(b"<html>")
+    images = images_of(labelled(rows, [{"kind": Label("a")}] * 8))
+    found = images[2]
+    assert isinstance(found, Problem)
+    assert "2.png" in found.where
+    batch = collate(TASKS, [images[1], found, images[3]])
+    assert batch.indices == [1, 3]
+    assert batch.rows["kind"].tolist() == [0, 1]
+    assert [p.where for p in batch.problems] == [found.where]
+    nothing = collate(TASKS, [found])
+    assert nothing.indices == []
+    assert not nothing.rows
+
+
+def test_a_mask_of_another_size_is_named(rows):
+    Image.fromarray(np.ones((10, 10), np.uint8)).save(mask(rows[0]).path)
+    with pytest.raises(ImageError, match=r"0_mask\.png: the mask is 10x10, its image 64x48"):
+        load_segments(mask(rows[0]), ("p", "q"), (64, 48))
+    assert isinstance(images_of(labelled(rows, [{"ground": mask(row)} for row in rows]))[0], Problem)
+
+
+def test_mask_values_that_mean_nothing_known_are_void(rows):
+    values = np.array([[0, 1, 2, 3, 255]], np.uint8)
+    path = mask(rows[0]).path
+    Image.fromarray(values).save(path)
+    found = load_segments(Segments(path, ((1, "q"), (3, "p"))), ("p", "q"), (5, 1))
+    assert found.indices.tolist() == [[255, 1, 255, 0, 255]]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_the_number_of_workers_changes_nothing(rows, workers):
+    images = images_of(labelled(rows, [{"kind": Label("a")}] * 8), AugmentSettings(rotate=5))
+
+    def epochs(count: int) -> list[Batch]:
+        loader = TrainLoader(images, MixedBatches({"s": np.arange(8)}, 4, MixingSettings(), seed=0), count)
+        return [batch for epoch in range(2) for batch in loader.epoch(epoch)]
+
+    for one, other in zip(epochs(workers), epochs(0), strict=True):
+        assert torch.equal(one.images, other.images)
+        assert one.indices == other.indices
+
+
+def test_evaluation_goes_through_its_rows_once_in_order(rows):
+    images = images_of(labelled(rows, [{"kind": Label("a")}] * 8))
+    loader = evaluation_loader(images, np.array([5, 1, 2]), 2, 0, TASKS)
+    assert [batch.indices for batch in loader] == [[5, 1], [2]]
+    assert isinstance(images[5], Sample)

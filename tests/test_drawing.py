@@ -1,0 +1,238 @@
+"""Pictures of annotations: what is unknown never looks like what is empty, and nothing is drawn that was not said."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from oneglance.annotations import (
+    Annotation,
+    Identity,
+    Instance,
+    Instances,
+    Label,
+    Numbers,
+    Points,
+    Rle,
+    Segments,
+    Tags,
+)
+from oneglance.drawing import class_colours, colour_of, draw, sheet
+from oneglance.drawing.lettering import INK, PAPER, Line, Tag, caption, ink_on, place_tags
+from oneglance.tasks import KINDS, create_tasks
+from oneglance.tasks.base import Task
+
+
+def settings(**keys: Any) -> Any:
+    return KINDS[keys["kind"]][0](**keys)
+
+
+@pytest.fixture(scope="module")
+def tasks() -> dict[str, Task[Any]]:
+    return create_tasks(
+        {
+            "objects": settings(kind="detection", classes=("car", "person")),
+            "joints": settings(kind="keypoints", points=("a", "b", "c"), skeleton=(("a", "b"),)),
+            "ground": settings(kind="segmentation", classes=("road", "sky")),
+            "breed": settings(kind="classification", classes=("pug", "cat")),
+            "tags": settings(kind="tagging", classes=("x", "y", "z")),
+            "age": settings(kind="regression", targets=("age", "weight")),
+        }
+    )
+
+
+@pytest.fixture
+def image() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (400, 500, 3), np.uint8)
+
+
+def box(*corners: float) -> np.ndarray:
+    return np.array(corners, np.float32)
+
+
+def full_answers() -> dict[str, Annotation]:
+    polygon = np.array([[300, 100], [380, 110], [370, 200]], np.float32)
+    return {
+        "objects": Instances(
+            (
+                Instance("car", box(20, 30, 200, 150), score=0.9),
+                Instance("person", box(220, 60, 300, 280), crowd=True),
+                Instance("person", None, polygons=(polygon,)),
+                Instance("car", box(0, 0, 500, 400), rle=Rle((400, 500), (100_000, 50_000, 50_000))),
+                Instance("person", None, points=Points(polygon, np.array([2, 1, 0], np.int8)), identity="Zoë"),
+            ),
+            annotated=("car",),
+        ),
+        "joints": Points(polygon, np.array([2, 1, 0], np.int8)),
+        "ground": Segments(
+            indices=np.repeat(np.array([0, 1, 255, 1], np.uint8), 50_000).reshape(400, 500),
+            classes=("road", "sky"),
+        ),
+        "breed": Label("pug", 0.97),
+        "tags": Tags(("x",), ("x", "y"), ("x", "y", "z"), np.array([0.9, 0.1, 0.2], np.float32)),
+        "age": Numbers(np.array([33.5, np.nan], np.float32)),
+    }
+
+
+def test_the_image_is_not_changed_and_kept_at_its_size(image: np.ndarray, tasks: dict[str, Task[Any]]) -> None:
+    before = image.copy()
+    picture = draw(image, full_answers(), tasks)
+    assert np.array_equal(image, before)
+    assert picture.dtype == np.uint8
+    assert picture.shape[1] == 500
+    assert picture.shape[0] > 400
+    assert not np.array_equal(picture[:400], image)
+
+
+def test_nothing_said_leaves_the_pixels_alone(image: np.ndarray, tasks: dict[str, Task[Any]]) -> None:
+    for nothing in ({}, dict.fromkeys(tasks), {"objects": Instances(())}):
+        assert np.array_equal(draw(image, nothing, tasks)[:400], image)
+
+
+@pytest.mark.parametrize(
+    ("task", "empty"),
+    [
+        ("objects", Instances(())),
+        ("tags", Tags(())),
+        ("joints", Points(np.zeros((3, 2), np.float32), np.zeros(3, np.int8))),
+        ("age", Numbers(np.array([0, 0], np.float32))),
+    ],
+)
+def test_unknown_and_empty_look_different(
+    image: np.ndarray, tasks: dict[str, Task[Any]], task: str, empty: Annotation
+) -> None:
+    only = {task: tasks[task]}
+    unknown, none = draw(image, {task: None}, only), draw(image, {task: empty}, only)
+    assert np.array_equal(unknown, draw(image, {}, only))
+    assert unknown.shape != none.shape or not np.array_equal(unknown, none)
+
+
+def test_partly_searched_looks_unlike_searched_in_full(image: np.ndarray, tasks: dict[str, Task[Any]]) -> None:
+    only = {"objects": tasks["objects"]}
+    partly = draw(image, {"objects": Instances((), ("car",))}, only)
+    assert not np.array_equal(partly, draw(image, {"objects": Instances(())}, only))
+
+
+def test_nothing_is_drawn_below_the_lowest_score(image: np.ndarray, tasks: dict[str, Task[Any]]) -> None:
+    sure = Instance("car", box(20, 30, 200, 150), score=0.9)
+    faint = Instance("person", box(220, 60, 300, 280), score=0.2)
+    both = draw(image, {"objects": Instances((sure, faint))}, tasks)
+    assert np.array_equal(both, draw(image, {"objects": Instances((sure,))}, tasks))
+    assert not np.array_equal(both, draw(image, {"objects": Instances((sure, faint))}, tasks, min_score=0.1))
+    unscored = Instances((Instance("car", box(20, 30, 200, 150)),))
+    assert not np.array_equal(draw(image, {"objects": unscored}, tasks, min_score=1)[:400], image)
+
+
+def test_crowds_are_dashed(tasks: dict[str, Task[Any]]) -> None:
+    grey = np.full((400, 500, 3), 128, np.uint8)
+    whole = draw(grey, {"objects": Instances((Instance("car", box(50, 50, 400, 300)),))}, tasks)
+    dashed = draw(grey, {"objects": Instances((Instance("car", box(50, 50, 400, 300), crowd=True),))}, tasks)
+    bottom = np.s_[298:302, 60:390]
+    assert (whole[bottom] == 128).all(-1).sum() < (dashed[bottom] == 128).all(-1).sum()
+
+
+def test_unlabelled_points_are_not_drawn_whatever_their_coordinates(
+    image: np.ndarray, tasks: dict[str, Task[Any]]
+) -> None:
+    xy = np.array([[100, 100], [np.nan, np.inf], [-1e9, 1e9]], np.float32)
+    only = {"joints": tasks["joints"]}
+    one = draw(image, {"joints": Points(xy, np.array([2, 0, 0], np.int8))}, only)
+    moved = xy.copy()
+    moved[1:] = 250
+    assert np.array_equal(one, draw(image, {"joints": Points(moved, np.array([2, 0, 0], np.int8))}, only))
+    draw(image, {"joints": Points(xy, np.array([2, 2, 2], np.int8))}, only)
+
+
+def test_hidden_points_are_hollow(tasks: dict[str, Task[Any]]) -> None:
+    grey = np.full((400, 500, 3), 128, np.uint8)
+    xy = np.array([[100.5, 100.5], [0, 0], [0, 0]], np.float32)
+    only = {"joints": tasks["joints"]}
+    seen = draw(grey, {"joints": Points(xy, np.array([2, 0, 0], np.int8))}, only)
+    hidden = draw(grey, {"joints": Points(xy, np.array([1, 0, 0], np.int8))}, only)
+    assert (seen[100, 100] != 128).any()
+    assert (hidden[100, 100] == 128).all()
+
+
+def test_boxes_lie_where_they_are_said_to(tasks: dict[str, Task[Any]]) -> None:
+    """The line's middle is on the edge: pixels to both sides of it are painted alike."""
+    black = np.zeros((400, 500, 3), np.uint8)
+    picture = draw(black, {"objects": Instances((Instance("car", box(100, 100, 300, 300)),))}, tasks)
+    across = picture[200, 90:110].astype(int).sum(-1)
+    assert across.sum() > 0
+    # Anti-aliasing rounds a little to one side; a line that were off by half a pixel would differ by much more.
+    assert abs(int(across[:10].sum()) - int(across[10:].sum())) < 0.15 * across.sum()
+
+
+@pytest.mark.parametrize("shape", [(32, 32), (1, 1), (1, 700), (700, 1), (2000, 1500)])
+def test_any_size_of_image(shape: tuple[int, int], tasks: dict[str, Task[Any]]) -> None:
+    tiny = np.zeros((*shape, 3), np.uint8)
+    segments = Segments(indices=np.zeros(shape, np.uint8), classes=("road", "sky"))
+    answers = {**full_answers(), "ground": segments}
+    answers["objects"] = Instances((Instance("car", box(0, 0, shape[1], shape[0]), score=0.5),))
+    picture = draw(tiny, answers, tasks)
+    assert max(picture.shape[:2]) >= 384
+
+
+@pytest.mark.parametrize("bad", [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3)), np.zeros((4, 4, 4), np.uint8)])
+def test_what_is_no_rgb_image_is_refused(bad: np.ndarray) -> None:
+    with pytest.raises(ValueError, match="uint8"):
+        draw(bad, {}, {})
+
+
+def test_answers_without_a_task_and_masks_that_are_not_read(image: np.ndarray) -> None:
+    answers = {
+        "who": Identity("Zoë"),
+        "vector": Identity(None, np.zeros(8, np.float32)),
+        "ground": Segments(Path("mask.png"), ((0, "road"),)),
+        "objects": Instances((Instance("Ёж", box(10, 10, 90, 90)),)),
+        "label": Label("x" * 500),
+    }
+    assert draw(image, answers, {}).shape[1] == 500
+
+
+def test_colours_are_stable_distinct_and_shared_between_tasks(tasks: dict[str, Task[Any]]) -> None:
+    colours = class_colours(tasks)
+    assert colours == class_colours(tasks)
+    assert len(set(colours.values())) == len(colours)
+    many = create_tasks({"objects": settings(kind="detection", classes=tuple(map(str, range(80))))})
+    assert len(set(class_colours(many).values())) > 70
+    both = create_tasks(
+        {
+            "objects": settings(kind="detection", classes=("car", "dog")),
+            "ground": settings(kind="segmentation", classes=("road", "car")),
+        }
+    )
+    assert set(class_colours(both)) == {"car", "dog", "road"}
+    assert colour_of("new", {}) == colour_of("new", {})
+
+
+def test_text_can_be_read_on_its_ground() -> None:
+    assert ink_on((240, 228, 66)) == INK
+    assert ink_on((0, 0, 120)) == PAPER
+
+
+def test_tags_keep_out_of_each_others_way() -> None:
+    canvas = np.zeros((400, 400, 3), np.uint8)
+    here = (100.0, 100.0, 200.0, 200.0)
+    place_tags(canvas, [Tag("same", here, (255, 0, 0)), Tag("same", here, (0, 255, 0))], 16)
+    red, green = (canvas == (255, 0, 0)).all(-1).sum(), (canvas == (0, 255, 0)).all(-1).sum()
+    assert red > 100
+    assert abs(int(red) - int(green)) < 50
+
+
+def test_long_captions_are_broken_into_lines() -> None:
+    short, long = caption([Line("a")], 200, 12), caption([Line("word " * 60)], 200, 12)
+    assert long.shape[0] > 3 * short.shape[0]
+    assert caption([], 200, 12).shape == (0, 200, 3)
+
+
+def test_a_sheet_holds_all_pictures() -> None:
+    pictures = [np.full((50 * k, 80, 3), 40 * k, np.uint8) for k in range(1, 6)]
+    made = sheet(pictures, 2, (120, 100), ["one", "two", "", "four", "five"])
+    for k in range(1, 6):
+        assert (made == 40 * k).all(-1).sum() > 2000
+    with pytest.raises(ValueError, match="at least one"):
+        sheet([])
