@@ -26,13 +26,9 @@ EXAMPLES = Path(__file__).parent.parent / "examples"
 def arguments(description: str | None, **extra: Any) -> argparse.Namespace:
     """The options that all benchmarks have; ``extra``: further ones with their defaults."""
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument(
-        "--out", type=Path, default=Path("runs/benchmarks"), help="folder for runs and results"
-    )
+    parser.add_argument("--out", type=Path, default=Path("runs/benchmarks"), help="folder for runs and results")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
-    parser.add_argument(
-        "overrides", nargs="*", help="dotted overrides of the configuration, such as train.epochs=2"
-    )
+    parser.add_argument("overrides", nargs="*", help="dotted overrides of the configuration, such as train.epochs=2")
     for name, default in extra.items():
         parser.add_argument(f"--{name}", type=type(default), default=default)
     return parser.parse_args()
@@ -90,7 +86,5 @@ def table(rows: Mapping[str, Mapping[str, str]]) -> str:
     """A Markdown table: a row a variant, a column a figure."""
     columns = list(dict.fromkeys(name for row in rows.values() for name in row))
     lines = ["| | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
-    lines += [
-        f"| {name} | " + " | ".join(row.get(c, "") for c in columns) + " |" for name, row in rows.items()
-    ]
+    lines += [f"| {name} | " + " | ".join(row.get(c, "") for c in columns) + " |" for name, row in rows.items()]
     return "\n".join(lines)

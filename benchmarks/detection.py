@@ -25,9 +25,7 @@ WEIGHTS = (
 def main() -> None:
     options = arguments(__doc__, peers="", pretrained=0)
     rows: dict[str, dict[str, str]] = {}
-    variants = {"oneglance from scratch": ()} | (
-        {"oneglance pretrained": WEIGHTS} if options.pretrained else {}
-    )
+    variants = {"oneglance from scratch": ()} | ({"oneglance pretrained": WEIGHTS} if options.pretrained else {})
     for variant, overrides in variants.items():
         results = [
             train_and_score(

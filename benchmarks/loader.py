@@ -54,13 +54,10 @@ def main() -> None:
             for number in range(options.rounds):
                 began = time.perf_counter()
                 ours.append(
-                    sum(len(batch.indices) for batch in loader.epoch(number + 1))
-                    / (time.perf_counter() - began)
+                    sum(len(batch.indices) for batch in loader.epoch(number + 1)) / (time.perf_counter() - began)
                 )
                 began = time.perf_counter()
-                theirs.append(
-                    sum(pool.map(bare, [paths[k::8] for k in range(8)])) / (time.perf_counter() - began)
-                )
+                theirs.append(sum(pool.map(bare, [paths[k::8] for k in range(8)])) / (time.perf_counter() - began))
         rows[example] = {
             "loader, images/s": f"{np.median(ours):.0f}",
             "OpenCV, images/s": f"{np.median(theirs):.0f}",

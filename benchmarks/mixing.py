@@ -20,8 +20,7 @@ def main() -> None:
         ]
         tasks = create_tasks(config_of("recognition").tasks)
         rows[rule] = {
-            f"{name} {task.score}": spread([r[name][task.score] for r in results])
-            for name, task in tasks.items()
+            f"{name} {task.score}": spread([r[name][task.score] for r in results]) for name, task in tasks.items()
         }
     print(table(rows))
 

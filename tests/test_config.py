@@ -97,7 +97,9 @@ def test_overrides_reach_into_mappings_and_lists():
     assert config.trunk.pretrained is False
 
 
-@pytest.mark.parametrize("override", ["train.epochs", "train.epochs=[", "train.epoch=1", "sources.9.root=x", "tasks.weather.kind.x=1"])
+@pytest.mark.parametrize(
+    "override", ["train.epochs", "train.epochs=[", "train.epoch=1", "sources.9.root=x", "tasks.weather.kind.x=1"]
+)
 def test_a_wrong_override_is_named(override):
     with pytest.raises(OneglanceError, match=r"epoch|sources|kind"):
         parse_config(copy.deepcopy(GOOD), overrides=[override])

@@ -44,7 +44,9 @@ def arrays(*shape: int) -> st.SearchStrategy[np.ndarray]:
     return st.lists(floats, min_size=size, max_size=size).map(lambda v: np.array(v, np.float32).reshape(shape))
 
 
-points = st.builds(Points, arrays(2, 2), st.lists(st.integers(0, 2), min_size=2, max_size=2).map(lambda v: np.array(v, np.int8)))
+points = st.builds(
+    Points, arrays(2, 2), st.lists(st.integers(0, 2), min_size=2, max_size=2).map(lambda v: np.array(v, np.int8))
+)
 instances = st.builds(
     Instance,
     label=names,
@@ -246,8 +248,9 @@ print(len(manifest), private)
 
 @pytest.mark.slow
 def test_a_million_rows_cost_the_loader_a_few_bytes_each(tmp_path):
-    """Private memory of a process that indexes and draws: between 20,000 and 1,000,000 rows it grows by little more than
-    the row numbers themselves (8 bytes a row for the split, 8 for the permutation, and what sorting an epoch takes)."""
+    """Private memory of a process that indexes and draws: between 20,000 and 1,000,000 rows it grows by
+    little more than the row numbers themselves (8 bytes a row for the split, 8 for the permutation, and what sorting an
+    epoch takes)."""
     used = {}
     for rows in (20_480, 1_024_000):
         done = subprocess.run(

@@ -88,9 +88,7 @@ def set_train(model: nn.Module) -> None:
 
 
 @torch.inference_mode()
-def evaluate(
-    model: nn.Module, pairs: list[tuple[Tensor, Tensor]], device: str
-) -> tuple[float, dict[str, float]]:
+def evaluate(model: nn.Module, pairs: list[tuple[Tensor, Tensor]], device: str) -> tuple[float, dict[str, float]]:
     """Score a split at full resolution: mIoU and each class's IoU from one confusion matrix, void dropped."""
     model.eval()
     matrix = torch.zeros(VOID, VOID, dtype=torch.long)

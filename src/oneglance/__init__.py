@@ -1,11 +1,11 @@
 """oneglance: one network looks at an image once and answers every question that somebody has labels for.
 
-    import oneglance as og
+import oneglance as og
 
-    run = og.train("street.yaml")        # one network for all tasks
-    model = og.load(run.folder)
-    answers = model("image.jpg")         # {"weather": Label(...), "objects": Instances(...), ...}
-    answers.plot().save("answers.png")
+run = og.train("street.yaml")        # one network for all tasks
+model = og.load(run.folder)
+answers = model("image.jpg")         # {"weather": Label(...), "objects": Instances(...), ...}
+answers.plot().save("answers.png")
 """
 
 from __future__ import annotations

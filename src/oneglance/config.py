@@ -74,7 +74,9 @@ class Config(BaseModel):
     def _tasks(cls, value: Any) -> Any:
         if not isinstance(value, dict):
             raise ValueError("must be a mapping of names to tasks, such as `weather: {kind: classification, ...}`")
-        return {name: _member(f"{name}", "kind", one, {k: v[0] for k, v in KINDS.items()}) for name, one in value.items()}
+        return {
+            name: _member(f"{name}", "kind", one, {k: v[0] for k, v in KINDS.items()}) for name, one in value.items()
+        }
 
     @field_validator("sources", mode="before")
     @classmethod

@@ -221,8 +221,7 @@ def concat(manifests: Sequence[Manifest]) -> Manifest:
     for manifest in manifests:
         rows = len(manifest)
         arrays = [
-            manifest.table[f.name] if f.name in manifest.table.column_names else pa.nulls(rows, f.type)
-            for f in schema
+            manifest.table[f.name] if f.name in manifest.table.column_names else pa.nulls(rows, f.type) for f in schema
         ]
         tables.append(pa.Table.from_arrays(arrays, schema=schema))
     return Manifest(pa.concat_tables(tables) if tables else schema.empty_table(), columns)
@@ -272,7 +271,9 @@ def _merge(first: Record, second: Record, problems: Problems) -> Record:
         elif isinstance(known, Instances) and isinstance(annotation, Instances):
             annotations[task] = _unite(known, annotation, task, where, problems)
         elif not same(known, annotation):
-            problems.add(where, f"task {task!r} is labelled differently by {first.source!r} (kept) and {second.source!r}")
+            problems.add(
+                where, f"task {task!r} is labelled differently by {first.source!r} (kept) and {second.source!r}"
+            )
     source = first.source if second.source in first.source.split("+") else f"{first.source}+{second.source}"
     return replace(
         first,
@@ -287,9 +288,9 @@ def _merge(first: Record, second: Record, problems: Problems) -> Record:
 
 
 def _unite(first: Instances, second: Instances, task: str, where: str, problems: Problems) -> Instances:
-    if first.annotated is not None and second.annotated is not None:
-        if not set(first.annotated) & set(second.annotated):
-            return Instances(first.items + second.items, first.annotated + second.annotated)
+    known, more = first.annotated, second.annotated
+    if known is not None and more is not None and not set(known) & set(more):
+        return Instances(first.items + second.items, known + more)
     if not same(first, second):
         problems.add(where, f"task {task!r} has two lists of objects for the same classes; the first is kept")
     return first

@@ -101,7 +101,9 @@ def test_a_mosaic_keeps_only_what_composes_and_all_four_are_labelled_for(rows):
     images = images_of(labelled(rows, [{"kind": Label("a"), **objects}] * 8), AugmentSettings(mosaic=1.0))
     assert set(images[Draw(0, 0)].targets) == {"objects"}
     # one image in eight has boxes: a mosaic would have tiles nobody searched, so there is none
-    partly = images_of(labelled(rows, [{"kind": Label("a"), **objects}] + [{"kind": Label("a")}] * 7), AugmentSettings(mosaic=1.0))
+    partly = images_of(
+        labelled(rows, [{"kind": Label("a"), **objects}] + [{"kind": Label("a")}] * 7), AugmentSettings(mosaic=1.0)
+    )
     assert set(partly[Draw(0, 0)].targets) == {"kind", "objects"}
 
 

@@ -13,7 +13,9 @@ from oneglance.network.trunk import Backbone, TrunkSettings
 from oneglance.tasks import ClassificationSettings, DetectionSettings, SegmentationSettings, create_tasks
 
 
-@pytest.mark.parametrize("name", ["mobilenetv4_conv_small", "mobilenetv2_100", "resnet10t", "hgnetv2_b0", "edgenext_xx_small"])
+@pytest.mark.parametrize(
+    "name", ["mobilenetv4_conv_small", "mobilenetv2_100", "resnet10t", "hgnetv2_b0", "edgenext_xx_small"]
+)
 def test_a_backbone_gives_maps_of_its_strides(name):
     backbone = Backbone(TrunkSettings(backbone=name, pretrained=False)).eval()
     maps = backbone(torch.zeros(1, 3, 64, 96, dtype=torch.uint8))
@@ -60,12 +62,16 @@ def weights(tmp_path):
 
 @pytest.mark.parametrize("name", ["w.safetensors", "w.pth"])
 def test_a_file_of_the_whole_model_fills_the_extractor(weights, name):
-    backbone = Backbone(TrunkSettings(backbone="mobilenetv2_100", pretrained=weights / name, options={"pad_type": "same"}))
+    backbone = Backbone(
+        TrunkSettings(backbone="mobilenetv2_100", pretrained=weights / name, options={"pad_type": "same"})
+    )
     torch.manual_seed(3)
     model = timm.create_model("mobilenetv2_100", pretrained=False, pad_type="same").eval()
     image = torch.rand(1, 3, 64, 64) * 255
     mean, std = 255 * torch.tensor(timm.get_pretrained_cfg("mobilenetv2_100").mean), torch.tensor([1.0])
-    normed = (image - mean.view(1, 3, 1, 1)) / (255 * torch.tensor(timm.get_pretrained_cfg("mobilenetv2_100").std)).view(1, 3, 1, 1)
+    normed = (image - mean.view(1, 3, 1, 1)) / (
+        255 * torch.tensor(timm.get_pretrained_cfg("mobilenetv2_100").std)
+    ).view(1, 3, 1, 1)
     with torch.inference_mode():
         expected = model.forward_intermediates(normed, indices=[4], intermediates_only=True)[-1]
         torch.testing.assert_close(backbone.eval()(image)[-1], expected, rtol=1e-4, atol=1e-4)

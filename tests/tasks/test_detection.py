@@ -18,7 +18,9 @@ from oneglance.tasks.detection.task import select
 
 def random_boxes(rng: np.random.Generator, *shape: int, size: float = 64) -> torch.Tensor:
     corner = rng.uniform(0, size * 0.7, (*shape, 2))
-    return torch.tensor(np.concatenate([corner, corner + rng.uniform(4, size * 0.3, (*shape, 2))], -1), dtype=torch.float32)
+    return torch.tensor(
+        np.concatenate([corner, corner + rng.uniform(4, size * 0.3, (*shape, 2))], -1), dtype=torch.float32
+    )
 
 
 def grid(size: int = 64, stride: int = 8) -> torch.Tensor:
@@ -162,7 +164,8 @@ def test_map_is_pycocotools(seed, capsys):
         truth = random_objects(rng, int(rng.integers(0, 8)), names)
         truth = [Instance(t.label, box=t.box, crowd=bool(rng.random() < 0.1)) for t in truth]
         guess = [
-            Instance(t.label, box=t.box + rng.normal(0, 3, 4).astype(np.float32), score=float(rng.uniform())) for t in truth
+            Instance(t.label, box=t.box + rng.normal(0, 3, 4).astype(np.float32), score=float(rng.uniform()))
+            for t in truth
         ] + random_objects(rng, 3, names)
         metric.update(Instances(tuple(guess)), Instances(tuple(truth)))
         for item in truth:

@@ -112,7 +112,9 @@ def test_a_segmentation_reads_back_what_its_logits_say_at_the_original_size():
     from oneglance.data.geometry import warp_mask
 
     small = warp_mask(truth, frame.matrix, (64, 64), source_wh=(60, 40))
-    logits = torch.nn.functional.one_hot(torch.tensor(np.where(small == 255, 0, small)).long(), 3).permute(2, 0, 1).float()
+    logits = (
+        torch.nn.functional.one_hot(torch.tensor(np.where(small == 255, 0, small)).long(), 3).permute(2, 0, 1).float()
+    )
     (found,) = settings.decode({"logits": logits[None]}, [frame])
     assert found.indices.shape == truth.shape
     assert (found.indices == truth).mean() > 0.98
@@ -165,7 +167,9 @@ def test_nme_names_its_normaliser(normaliser, length):
 
 def test_an_image_that_cannot_be_normalised_is_counted_not_scored():
     metric = task(KeypointsSettings(points=2, normaliser=("0", "1"))).metric()
-    metric.update(Points(np.zeros((2, 2), np.float32), np.int8([2, 2])), Points(np.ones((2, 2), np.float32), np.int8([2, 0])))
+    metric.update(
+        Points(np.zeros((2, 2), np.float32), np.int8([2, 2])), Points(np.ones((2, 2), np.float32), np.int8([2, 0]))
+    )
     assert metric.compute().get("unnormalised") is None or metric.compute()["unnormalised"] == 1
     assert np.isnan(metric.compute()["nme"])
 

@@ -160,7 +160,9 @@ def test_rows_without_a_label_do_not_reach_the_head_nor_the_trunk_through_it():
 
 
 def test_a_row_selection_gives_what_the_whole_batch_gives():
-    tasks = create_tasks({"kind": ClassificationSettings(classes=("a", "b")), "objects": DetectionSettings(classes=("z",))})
+    tasks = create_tasks(
+        {"kind": ClassificationSettings(classes=("a", "b")), "objects": DetectionSettings(classes=("z",))}
+    )
     torch.manual_seed(0)
     network = Network(tasks, TrunkSettings(pretrained=False)).eval()
     images = torch.rand(3, 3, 64, 64) * 255

@@ -22,7 +22,10 @@ def shapes(tmp_path: Path) -> dict[str, Any]:
         folder.mkdir(parents=True, exist_ok=True)
         Image.fromarray(picture).save(folder / f"{k:02}.png")
         if k % 4 < 2:
-            box = "".join(f"<{n}>{v}</{n}>" for n, v in zip(("xmin", "ymin", "xmax", "ymax"), (x + 1, y + 1, x + w, y + w)))
+            box = "".join(
+                f"<{n}>{v}</{n}>"
+                for n, v in zip(("xmin", "ymin", "xmax", "ymax"), (x + 1, y + 1, x + w, y + w), strict=True)
+            )
             labels = tmp_path / "data" / "boxes" / ("val" if k >= 20 else "train") / kind
             labels.mkdir(parents=True, exist_ok=True)
             xml = f"<annotation><object><name>square</name><bndbox>{box}</bndbox></object></annotation>"

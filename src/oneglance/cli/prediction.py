@@ -43,7 +43,7 @@ def predict(
     \b
     [bold]Example[/]
       oneglance predict runs/street-1 photos
-      oneglance predict runs/street-1 'photos/*.jpg' --out answers --coco --no-pictures
+      oneglance predict runs/street-1 'photos/*.jpg' --out answers --coco
       oneglance predict runs/street-1 photo.jpg --json
     """
     names = collect(images)

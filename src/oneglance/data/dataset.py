@@ -72,7 +72,7 @@ class AnnotatedImages(Dataset):
     """The images of a manifest with the targets of all tasks.
 
     Indexed by :class:`Draw` in training (augmented, by a generator that the seed and the draw's number determine) and
-    by row number in evaluation (letterboxed). An image that can't be read gives a :class:`Problem` in place of a sample.
+    by row number in evaluation (letterboxed). An image that can't be read gives a :class:`Problem`, no sample.
     """
 
     def __init__(
@@ -136,7 +136,9 @@ class AnnotatedImages(Dataset):
         ]  # fmt: skip
         if not kept:
             return None
-        labels = [self._labels(replace(record, annotations={k: record.annotations[k] for k in kept})) for record in records]
+        labels = [
+            self._labels(replace(record, annotations={k: record.annotations[k] for k in kept})) for record in records
+        ]
         may_flip = all(self._may_flip(one) for one in labels)
         frames = mosaic_frames(rng, augment, [(r.width, r.height) for r in records], self.size, may_flip)
         canvas = np.empty((*self.size, 3), np.uint8)
@@ -146,7 +148,9 @@ class AnnotatedImages(Dataset):
         targets = {}
         for name in kept:
             task = self.tasks[name]
-            parts = [warp(one[name], f, flip_pairs=task.flip_pairs or ()) for one, f in zip(labels, frames, strict=True)]
+            parts = [
+                warp(one[name], f, flip_pairs=task.flip_pairs or ()) for one, f in zip(labels, frames, strict=True)
+            ]
             whole = Frame(np.eye(3), self.size[1], self.size[0], self.size[1], self.size[0])
             targets[name] = task.encode(_compose(parts), whole)
         return Sample(jitter(_tensor(canvas), rng, augment), targets, frames[0], row)

@@ -34,7 +34,7 @@ class TrainLoader:
         self.batches = batches
         self._loader: DataLoader[Any] = DataLoader(
             images,
-            batch_sampler=batches,  # type: ignore[arg-type]
+            batch_sampler=batches,
             num_workers=workers,
             collate_fn=partial(collate, images.tasks),
             persistent_workers=workers > 0,
@@ -60,7 +60,7 @@ def evaluation_loader(
     """The rows once, in order, letterboxed, with their labels in original pixels."""
     return DataLoader(
         images,
-        sampler=[int(row) for row in rows],  # type: ignore[arg-type]
+        sampler=[int(row) for row in rows],
         batch_size=batch,
         num_workers=workers,
         collate_fn=partial(collate, tasks),

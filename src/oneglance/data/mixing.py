@@ -1,4 +1,4 @@
-"""Which images make up a batch: all sources in every batch, in shares that the user chooses, drawn without replacement."""
+"""Which images make up a batch: all sources in every batch, in the user's shares, drawn without replacement."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class MixingSettings(BaseModel):
 
     rule: Literal["proportional", "equal", "temperature"] = Field(
         "proportional",
-        description="`proportional`: every image once an epoch; `equal`: every source as often; `temperature`: shares go "
-        "with the number of images to the power 1 / temperature.",
+        description="`proportional`: every image once an epoch; `equal`: every source as often; `temperature`: shares "
+        "go with the number of images to the power 1 / temperature.",
     )
     temperature: float = Field(2.0, ge=1, description="1: proportional; large: equal. Only for `temperature`.")
     weights: dict[str, float] = Field(

@@ -16,7 +16,7 @@ def _conv(inputs: int, outputs: int, kernel: int = 1, stride: int = 1, groups: i
 
 
 class Fuse(nn.Module):
-    """Two maps of one size into one: concatenated, split in two halves, one of which is refined (cross-stage partial)."""
+    """Two maps of one size into one: concatenated, split in halves, one of which is refined (cross-stage partial)."""
 
     def __init__(self, inputs: int, channels: int) -> None:
         super().__init__()
@@ -43,7 +43,9 @@ class Neck(nn.Module):
         super().__init__()
         self.reductions = reductions
         self.finest = finest if 4 in reductions else 8
-        self.laterals = nn.ModuleDict({str(r): _conv(c, width) for r, c in zip(reductions, channels, strict=True) if r >= 8})
+        self.laterals = nn.ModuleDict(
+            {str(r): _conv(c, width) for r, c in zip(reductions, channels, strict=True) if r >= 8}
+        )
         self.down16, self.down8 = Fuse(2 * width, width), Fuse(2 * width, width)
         self.pool8, self.pool16 = _conv(width, width, 3, 2, groups=width), _conv(width, width, 3, 2, groups=width)
         self.up16, self.up32 = Fuse(2 * width, width), Fuse(2 * width, width)

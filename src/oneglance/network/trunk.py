@@ -7,7 +7,6 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
-import timm
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 from safetensors.torch import load_file
@@ -62,8 +61,8 @@ class Backbone(nn.Module):
         self.channels = [info.channels()[i] for i in keep]
         if self.reductions[-3:] != [8, 16, 32]:
             raise OneglanceError(
-                f"trunk.backbone {settings.backbone!r} gives maps at strides {self.reductions}; strides 8, 16 and 32 are "
-                "needed: choose a convolutional or hierarchical model"
+                f"trunk.backbone {settings.backbone!r} gives maps at strides {self.reductions}; strides 8, 16 and 32 "
+                "are needed: choose a convolutional or hierarchical model"
             )
         mean, std = settings.mean or config["mean"], settings.std or config["std"]
         self.register_buffer("mean", 255 * torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
@@ -86,6 +85,8 @@ class Backbone(nn.Module):
 
 
 def _create(settings: TrunkSettings) -> tuple[Any, dict[str, Any]]:
+    import timm  # takes seconds, and a configuration is often read without a network being built
+
     name = settings.backbone
     if not timm.is_model(name.split(".")[0]):
         raise OneglanceError(f"trunk.backbone: timm has no model {name!r}{nearest(name, timm.list_models())}")
@@ -104,6 +105,8 @@ def _create(settings: TrunkSettings) -> tuple[Any, dict[str, Any]]:
 
 
 def _from_hub(name: str, options: dict[str, Any]) -> Any:
+    import timm
+
     try:
         return timm.create_model(name, features_only=True, pretrained=True, **options)
     except RuntimeError as error:
@@ -114,8 +117,8 @@ def _from_hub(name: str, options: dict[str, Any]) -> Any:
         raise
     except Exception as error:  # the hub's client raises its own, urllib's or httpx's errors: all mean the same here
         raise OneglanceError(
-            f"trunk: the weights of {name!r} could not be fetched from the model hub ({type(error).__name__}). Without a "
-            "connection, set trunk.pretrained to a weights file you have, or to false to train from scratch"
+            f"trunk: the weights of {name!r} could not be fetched from the model hub ({type(error).__name__}). Without "
+            "a connection, set trunk.pretrained to a weights file you have, or to false to train from scratch"
         ) from error
 
 
@@ -142,8 +145,8 @@ def load_backbone(body: nn.Module, path: Path) -> None:
     missing = [key for key in own if key not in named and not key.endswith("num_batches_tracked")]
     if missing:
         raise OneglanceError(
-            f"trunk.pretrained: {path} holds {len(named)} of the backbone's {len(own)} tensors; {missing[0]!r} is missing. "
-            "Is it of another model, or do trunk.options differ?"
+            f"trunk.pretrained: {path} holds {len(named)} of the backbone's {len(own)} tensors; {missing[0]!r} is "
+            "missing. Is it of another model, or do trunk.options differ?"
         )
     wrong = [key for key, value in named.items() if value.shape != own[key].shape]
     if wrong:

@@ -1,4 +1,4 @@
-"""Keypoints: where are the named points? A heat map a point, read to a fraction of a cell; and whether each is visible."""
+"""Keypoints: where are the named points? A heat map a point, read to a fraction of a cell, and its visibility."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ class Keypoints(Task[KeypointsSettings]):
 
     def encode(self, annotation: Points, frame: Frame) -> dict[str, np.ndarray]:
         return {
-            "xy": annotation.xy / np.float32([frame.width, frame.height]),
+            "xy": annotation.xy / np.array([frame.width, frame.height], np.float32),
             "visibility": annotation.visibility.astype(np.int64),
         }
 
@@ -148,7 +148,7 @@ class Keypoints(Task[KeypointsSettings]):
         scores = mass.clamp(max=1).cpu().numpy()
         seen = np.where(outputs["visible"].float().cpu().numpy() > 0, VISIBLE, HIDDEN).astype(np.int8)
         return [
-            self.unwarp(Points(xy[i] * np.float32([frame.width, frame.height]), seen[i], scores[i]), frame)
+            self.unwarp(Points(xy[i] * np.array([frame.width, frame.height], np.float32), seen[i], scores[i]), frame)
             for i, frame in enumerate(frames)
         ]
 

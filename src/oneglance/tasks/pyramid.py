@@ -19,7 +19,7 @@ def conv_norm(inputs: int, outputs: int, kernel: int = 3, groups: int = 1) -> nn
 
 
 class PyramidMerge(nn.Module):
-    """Each level through a convolution, brought to the finest stride and summed (Kirillov et al. 2019, Panoptic FPN)."""
+    """Each level through a convolution, brought to the finest stride, summed (Panoptic FPN, Kirillov et al. 2019)."""
 
     def __init__(self, spec: FeatureSpec, width: int) -> None:
         super().__init__()

@@ -60,14 +60,14 @@ class Regression(Task[RegressionSettings]):
         return () if self.settings.mirrors else None
 
     def learn_statistics(self, manifest: Manifest, rows: np.ndarray, head: nn.Module) -> None:
-        if not len(rows):
+        if not len(rows) or not isinstance(head, ScaledLinear):
             return
         values = np.array([manifest.record(int(row)).annotations[self.name].values for row in rows], np.float64)  # type: ignore[union-attr]
         known = np.isfinite(values)
         for k in range(values.shape[1]):
             column = values[known[:, k], k]
             if len(column):
-                head.mean[k], head.std[k] = float(column.mean()), float(column.std()) or 1.0  # type: ignore[index]
+                head.mean[k], head.std[k] = float(column.mean()), float(column.std()) or 1.0
 
     def encode(self, annotation: Numbers, frame: Frame) -> dict[str, np.ndarray]:
         return {"values": annotation.values}

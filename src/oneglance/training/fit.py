@@ -170,9 +170,7 @@ class Training:
         self.average.update(self.network, step)
         return {name: {term: v.detach() for term, v in of_task.items()} for name, of_task in terms.items()}
 
-    def _check(
-        self, pending: tuple[Tensor, Batch, Mapping[str, Mapping[str, Tensor]]] | None, step: int
-    ) -> None:
+    def _check(self, pending: tuple[Tensor, Batch, Mapping[str, Mapping[str, Tensor]]] | None, step: int) -> None:
         """Stop where a loss was not finite, with the batch saved for whoever wants to look."""
         if pending is None or math.isfinite(float(pending[0])):
             return
@@ -181,12 +179,14 @@ class Training:
         targets = {f"{n}.{k}": v for n, of_task in batch.targets.items() for k, v in of_task.items()}
         paths = [str(self.manifest.record(row).path) for row in batch.indices]
         checkpoint.save(
-            path, {"images": batch.images, **checkpoint.pack(targets=targets)}, {"paths": paths, "terms": _floats(terms)}
+            path,
+            {"images": batch.images, **checkpoint.pack(targets=targets)},
+            {"paths": paths, "terms": _floats(terms)},
         )
         bad = [f"{n}.{k}" for n, of_task in _floats(terms).items() for k, v in of_task.items() if not math.isfinite(v)]
         raise OneglanceError(
-            f"the loss is not finite at step {step} ({', '.join(bad)}). The batch was saved as {path}; the last good state "
-            f"is {self.folder / STATE}. Try a lower train.lr, or train.precision: '32'"
+            f"the loss is not finite at step {step} ({', '.join(bad)}). The batch was saved as {path}; the last good "
+            f"state is {self.folder / STATE}. Try a lower train.lr, or train.precision: '32'"
         )
 
     def _report(self, batch: Batch) -> None:

@@ -12,7 +12,7 @@ _HEADER = ("step", "epoch", "kind", "task", "name", "value")
 
 
 class Logs:
-    """``history.csv``, a row a figure (kind: loss, score, rate), and the same figures for TensorBoard in ``tensorboard/``.
+    """``history.csv``, a row a figure (kind: loss, score, rate), and the same for TensorBoard in ``tensorboard/``.
 
     Resumed at a step, it forgets what was written after that step by the run that was interrupted.
     """

@@ -36,6 +36,11 @@ class TrainSettings(BaseModel):
     device: str = Field("auto", description="`auto`, `cpu`, `cuda`, `mps`.")
     devices: int = Field(1, ge=1, description="Processes on this machine (DDP).")
 
+    @field_validator("precision", mode="before")
+    @classmethod
+    def _text(cls, value: object) -> object:
+        return str(value) if isinstance(value, int) else value  # YAML reads an unquoted 32 as a number
+
     @field_validator("size", "eval_size")
     @classmethod
     def _multiple(cls, value: tuple[int, int] | None) -> tuple[int, int] | None:

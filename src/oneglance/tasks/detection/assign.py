@@ -43,8 +43,8 @@ def assign(
     """Give each object its ``top`` best cells by ``score^alpha * IoU^beta``, among those whose centre lies in its box.
 
     ``scores`` float [n, A, C] (probabilities), ``predicted`` float [n, A, 4], ``anchors`` float [A, 3]; objects padded
-    to M: ``boxes`` float [n, M, 4], ``labels`` int64 [n, M], ``real`` bool [n, M]. A cell wanted by several objects goes
-    to the one it overlaps most. An object smaller than two cells still gets the cells next to its centre.
+    to M: ``boxes`` float [n, M, 4], ``labels`` int64 [n, M], ``real`` bool [n, M]. A cell wanted by several objects
+    goes to the one it overlaps most. An object smaller than two cells still gets the cells next to its centre.
     """
     n, m = labels.shape
     cells = anchors.shape[0]

@@ -61,7 +61,7 @@ class DetectionHead(nn.Module):
             nn.init.constant_(tower[-1].bias, 1.0)  # type: ignore[index]
 
     def forward(self, features: Features) -> Outputs:
-        """Logits ``classes``, ``single`` float [n, A, C] and ``sides`` float [n, A, 4 * BINS]; ``anchors`` float [A, 3]:
+        """Logits ``classes``, ``single`` float [n, A, C], ``sides`` float [n, A, 4 * BINS]; ``anchors`` float [A, 3]:
         the cells' centres in input pixels and their strides. A = cells of all three levels, finest first."""
         levels = [features.level(stride) for stride in STRIDES]
 
