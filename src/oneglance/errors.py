@@ -29,10 +29,12 @@ class Problem:
     """One thing that was wrong with the data and was passed over.
 
     ``where`` names the file, and the row, line or object in it; ``what`` says what was found and what was expected.
+    ``is_note``: nothing is wrong, but the user should know (images without labels, classes left out on purpose).
     """
 
     where: str
     what: str
+    is_note: bool = False
 
     def __str__(self) -> str:
         return f"{self.where}: {self.what}"
@@ -47,13 +49,20 @@ class Problems:
 
     keep: int = 10_000
     count: int = 0
+    notes: int = 0
     kept: list[Problem] = field(default_factory=list)
 
-    def add(self, where: object, what: str) -> None:
-        """Note that the thing at ``where`` was passed over because of ``what``."""
+    def add(self, where: object, what: str, *, is_note: bool = False) -> None:
+        """Keep in mind that the thing at ``where`` was passed over because of ``what``."""
         self.count += 1
+        self.notes += is_note
         if len(self.kept) < self.keep:
-            self.kept.append(Problem(str(where), what))
+            self.kept.append(Problem(str(where), what, is_note))
+
+    @property
+    def wrong(self) -> int:
+        """How many are more than notes."""
+        return self.count - self.notes
 
     def __iter__(self) -> Iterator[Problem]:
         return iter(self.kept)

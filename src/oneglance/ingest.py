@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -67,39 +68,51 @@ def write_problems(problems: Problems, path: Path) -> None:
             rows.writerow(("", f"... and {len(problems) - len(problems.kept)} more"))
 
 
-#: For a task, source and split: images, images labelled, of these empty; and how often each class occurs.
-Counts = dict[tuple[str, str, str], dict[str, int]]
+@dataclass
+class Count:
+    """What is known of a task in a source's split: ``images`` in all, those ``labelled`` for the task, of these the
+    ``empty`` ones (labelled, and nothing is there), and how often each of the ``classes`` occurs."""
+
+    images: int = 0
+    labelled: int = 0
+    empty: int = 0
+    classes: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def unknown(self) -> int:
+        """Images that nobody labelled for the task."""
+        return self.images - self.labelled
+
+
+#: By task, source and split.
+Counts = dict[tuple[str, str, str], Count]
 
 
 def count_labels(manifest: Manifest) -> Counts:
-    """How many images each source and split has, and what is known of them for each task.
-
-    Keys of the inner mapping: ``images``, ``labelled``, ``empty``, then the names of the classes. ``images - labelled``
-    are unknown; ``empty`` are labelled, and nothing is there.
-    """
+    """How many images each source and split has, and what is known of them for each task."""
     counts: Counts = {}
     for record in manifest:
         for task in manifest.columns:
-            one = counts.setdefault((task, record.source, record.split or ""), {"images": 0, "labelled": 0, "empty": 0})
-            one["images"] += 1
+            one = counts.setdefault((task, record.source, record.split or ""), Count())
+            one.images += 1
             annotation = record.annotations.get(task)
             if annotation is None:
                 continue
-            one["labelled"] += 1
+            one.labelled += 1
             names: list[str] = []
             match annotation:
                 case Label(name):
                     names = [name]
                 case Tags(found):
                     names = list(found)
-                    one["empty"] += not found
+                    one.empty += not found
                 case Instances(items):
                     names = [item.label for item in items]
-                    one["empty"] += not items
+                    one.empty += not items
                 case Segments():
                     names = []
             for name in names:
-                one[name] = one.get(name, 0) + 1
+                one.classes[name] = one.classes.get(name, 0) + 1
     return counts
 
 

@@ -113,7 +113,8 @@ def test_yolo(tmp_path: Path, shape: Any, cells: list[str]) -> None:
 def test_data_yaml(tmp_path: Path, data: Any) -> None:
     image(tmp_path / "images" / "a.jpg")
     content: dict[str, Any] = {
-        "path": ".", "train": "images", "val": ["images"], "names": ["cat"], "kpt_shape": [1, 3], "kpt_names": {"0": ["n"]},
+        "path": ".", "train": "images", "val": ["images"], "names": ["cat"], "kpt_shape": [1, 3],
+        "kpt_names": {"0": ["n"]},
     }  # fmt: skip
     content[data.draw(st.sampled_from(sorted(content)))] = data.draw(odd)
     (tmp_path / "data.yaml").write_text(json.dumps(content))

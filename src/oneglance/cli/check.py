@@ -27,7 +27,6 @@ MOST_CLASSES = 20
 MOST_PROBLEMS = 30
 #: A split with fewer labelled images says little about a task.
 TINY = 20
-_STATES = ("images", "labelled", "empty")
 
 
 def check(
@@ -83,7 +82,7 @@ def check(
             if page is not None:
                 say(f"samples are drawn on {page}")
             next_step(" ".join(["oneglance train", str(config), *(overrides or ())]))
-    if len(problems):
+    if problems.wrong:
         raise typer.Exit(1)
 
 
@@ -112,21 +111,19 @@ class Report:
         if len(self.problems):
             console.print()
         for problem in list(self.problems)[:MOST_PROBLEMS]:
-            console.print(f"[red]problem:[/] {escape(str(problem))}", soft_wrap=True)
+            kind = "[yellow]note:[/]" if problem.is_note else "[red]problem:[/]"
+            console.print(f"{kind} {escape(str(problem))}", soft_wrap=True)
         if len(self.problems) > MOST_PROBLEMS:
             console.print(f"[red]... and {len(self.problems) - MOST_PROBLEMS} more problems[/] (--json lists them)")
-        if not len(self.problems):
+        if not self.problems.wrong:
             console.print("\n[green]no problems[/]")
 
     def as_json(self, images: int, page: Path | None) -> dict[str, Any]:
         """All of it, as JSON takes it."""
         rows = []
         for (task, source, split), one in self.counts.items():
-            known = {key: one[key] for key in _STATES}
-            classes = {key: value for key, value in one.items() if key not in _STATES}
-            unknown = one["images"] - one["labelled"]
-            where = {"task": task, "source": source, "split": split}
-            rows.append({**where, **known, "unknown": unknown, "classes": classes})
+            known = {"images": one.images, "labelled": one.labelled, "empty": one.empty, "unknown": one.unknown}
+            rows.append({"task": task, "source": source, "split": split, **known, "classes": one.classes})
         masks = {
             task: {name: {"images": n, "pixels": p} for name, (n, p) in classes.items()}
             for task, classes in self.pixels.items()
@@ -136,8 +133,8 @@ class Report:
             "labels": rows,
             "masks": masks,
             "warnings": self.warnings,
-            "problem_count": len(self.problems),
-            "problems": [{"where": one.where, "what": one.what} for one in self.problems],
+            "problem_count": self.problems.wrong,
+            "problems": [{"where": one.where, "what": one.what, "note": one.is_note} for one in self.problems],
             "page": None if page is None else str(page),
         }
 
@@ -188,7 +185,7 @@ def warnings_of(
         said.append(f"task {name}: not a single training label of {some}: nothing can be learnt of it")
     for name, task in tasks.items():
         labelled = {
-            split: sum(one["labelled"] for (t, _, s), one in counts.items() if t == name and s == split)
+            split: sum(one.labelled for (t, _, s), one in counts.items() if t == name and s == split)
             for split in sorted(splits)
         }
         for split, number in labelled.items():
@@ -211,12 +208,11 @@ def _count_table(counts: Counts, title: str) -> Table:
     before = ("", "")
     for task, source, split in sorted(counts, key=lambda key: (*key[:2], _order(key[2]))):
         one = counts[task, source, split]
-        unknown = one["images"] - one["labelled"]
         first = (task if task != before[0] else "", source if (task, source) != before else "")
         before = (task, source)
         table.add_row(
-            Text(first[0], style="cyan"), first[1], split, f"{one['images']:,}", f"{one['labelled']:,}",
-            _number(one["empty"]), _number(unknown),
+            Text(first[0], style="cyan"), first[1], split, f"{one.images:,}", f"{one.labelled:,}",
+            _number(one.empty), _number(one.unknown),
         )  # fmt: skip
     return table
 
@@ -225,7 +221,7 @@ def _class_table(name: str, counts: Counts, pixels: dict[str, list[int]], classe
     """How often each class occurs in each split; of masks, in how many images and pixels."""
     splits = sorted({split for task, _, split in counts if task == name}, key=_order)
     totals = {
-        c: [sum(one.get(c, 0) for (t, _, s), one in counts.items() if t == name and s == split) for split in splits]
+        c: [sum(one.classes.get(c, 0) for (t, _, s), one in counts.items() if t == name and s == split) for split in splits]
         for c in classes
     }
     table = Table(title=f"labels of {name}", title_justify="left", title_style="bold", box=None, pad_edge=False)

@@ -118,6 +118,11 @@ def absolute(path: Path) -> Path:
     return Path(os.path.abspath(path))  # noqa: PTH100
 
 
+def exists(path: Path) -> bool:
+    """Whether there is such a file or folder; a name that no disk could hold is simply not there."""
+    return os.path.exists(path)  # noqa: PTH110 - Path.exists() raises for such names
+
+
 def need_folder(path: Path, key: str) -> Path:
     """``path`` if it is a folder; raises OneglanceError that names the setting ``key`` otherwise."""
     if not path.is_dir():

@@ -313,15 +313,17 @@ class Reading:
         for name, count in self._left_out.items():
             renamed = self.settings.rename.get(name, name)
             shown = repr(name) if renamed == name else f"{name!r} (renamed to {renamed!r})"
-            self.problem(
+            self.problems.add(
                 f"source {self.name!r}",
                 f"{count} of class {shown} left out: no task of this source has the class{nearest(renamed, known)}",
+                is_note=True,
             )
         for (where, what), count in self._notes.items():
-            self.problem(where, f"{count} times: {what}")
+            self.problems.add(where, f"{count} times: {what}", is_note=True)
         for task, count in self._outside.items():
             if count:
-                self.problem(f"source {self.name!r}", f"{count} points of task {task!r} lie outside their image (kept)")
+                what = f"{count} points of task {task!r} lie outside their image (kept)"
+                self.problems.add(f"source {self.name!r}", what, is_note=True)
 
 
 def images_below(reading: Reading, folder: Path, names: Iterable[str]) -> Iterator[Found]:

@@ -20,7 +20,7 @@ from pydantic import Field
 from oneglance.annotations import UNLABELLED, VISIBLE, Instance, Points, Record
 from oneglance.errors import OneglanceError, Problems
 from oneglance.formats.base import SourceSettings, Suggestion, WriteOptions
-from oneglance.formats.files import absolute, need_folder, read_text, read_yaml, walk, walk_images
+from oneglance.formats.files import absolute, exists, need_folder, read_text, read_yaml, walk, walk_images
 from oneglance.formats.reading import Found, Reading
 from oneglance.formats.shapes import Bad, box_of_shape, checked_box, checked_points, checked_polygon, number
 from oneglance.formats.yolo_recognise import recognise
@@ -148,7 +148,7 @@ def _parts(data: dict[str, Any], path: Path, root: Path) -> Iterator[_Part]:
             # Roboflow writes ../train/images for what stands in train/images.
             texts = [str(value), str(value).removeprefix("../")]
             places = [absolute(top / text) for text in texts for top in tops]
-            place = next((p for p in places if p.exists()), None)
+            place = next((p for p in places if exists(p)), None)
             if place is None:
                 raise OneglanceError(f"{path}: `{key}`: there is no {places[0]}")
             if not place.is_relative_to(root):
@@ -176,7 +176,7 @@ def _inside(text: str, listed_in: Path, root: Path) -> str:
     text = text.strip().replace("\\", "/")
     for top in (listed_in.parent, root):
         place = absolute(top / text)
-        if place.is_relative_to(root) and place.is_file():
+        if place.is_relative_to(root) and exists(place):
             return place.relative_to(root).as_posix()
     return text
 
