@@ -58,11 +58,12 @@ def build_manifest(
     return manifest
 
 
-def write_problems(problems: Problems, path: Path) -> None:
-    """What was passed over as a CSV: where, what."""
-    with path.open("w", newline="", encoding="utf-8") as file:
+def write_problems(problems: Problems, path: Path, append: bool = False) -> None:
+    """What was passed over as a CSV: where, what; ``append``: after what the file holds already."""
+    with path.open("a" if append else "w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file)
-        rows.writerow(("where", "what"))
+        if not append:
+            rows.writerow(("where", "what"))
         rows.writerows((problem.where, problem.what) for problem in problems)
         if len(problems) > len(problems.kept):
             rows.writerow(("", f"... and {len(problems) - len(problems.kept)} more"))

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -324,14 +324,6 @@ class Reading:
             if count:
                 what = f"{count} points of task {task!r} lie outside their image (kept)"
                 self.problems.add(f"source {self.name!r}", what, is_note=True)
-
-
-def images_below(reading: Reading, folder: Path, names: Iterable[str]) -> Iterator[Found]:
-    """Those of the files below ``folder`` that can be opened as images."""
-    for name in names:
-        image = reading.image(folder, name, folder / name)
-        if image is not None:
-            yield image
 
 
 def folder_of(reading: Reading, path: Path | str | None, key: str) -> Path:

@@ -64,6 +64,7 @@ def train(
     folder.mkdir(parents=True, exist_ok=True)
     problems = Problems()
     manifest = build_manifest(settings, origin.resolve(), problems, folder / MANIFEST)
+    write_problems(problems, folder / PROBLEMS)
     write_yaml(folder / CONFIG, settings)
     facts = {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -73,7 +74,7 @@ def train(
         "versions": {name: version(name) for name in ("oneglance", "torch", "torchvision", "timm", "lightning")},
     }
     (folder / FACTS).write_text(json.dumps(facts, indent=2), encoding="utf-8")
-    return _finish(settings, manifest, folder, problems, resume_it=False, quiet=quiet)
+    return _finish(settings, manifest, folder, resume_it=False, quiet=quiet)
 
 
 def resume(folder: str | Path, quiet: bool = False) -> Run:
@@ -88,16 +89,16 @@ def resume(folder: str | Path, quiet: bool = False) -> Run:
         raise OneglanceError(f"{folder}: this training is finished; train into a new folder to train anew")
     settings = parse_config(read_yaml(folder / CONFIG), str(folder / CONFIG))
     manifest = Manifest.read(folder / MANIFEST)
-    return _finish(settings, manifest, folder, Problems(), resume_it=(folder / STATE).is_file(), quiet=quiet)
+    return _finish(settings, manifest, folder, resume_it=(folder / STATE).is_file(), quiet=quiet)
 
 
-def _finish(
-    settings: Config, manifest: Manifest, folder: Path, problems: Problems, *, resume_it: bool, quiet: bool
-) -> Run:
+def _finish(settings: Config, manifest: Manifest, folder: Path, *, resume_it: bool, quiet: bool) -> Run:
+    problems = Problems()
     training = Training(settings, manifest, folder, problems, quiet=quiet)
-    scores = training.run(resume=resume_it)
-    if len(problems) or not (folder / PROBLEMS).is_file():
-        write_problems(problems, folder / PROBLEMS)
+    try:
+        scores = training.run(resume=resume_it)
+    finally:
+        write_problems(problems, folder / PROBLEMS, append=True)
     return Run(folder, scores)
 
 

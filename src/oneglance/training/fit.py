@@ -53,11 +53,9 @@ class Training:
         self.settings: TrainSettings = config.train
         self.quiet = quiet
         self._reported: set[str] = set()
-        # Fabric places the network and runs DDP; autocast is ours, since the balance calls backward itself.
-        self.fabric = Fabric(accelerator=self.settings.device, devices=self.settings.devices)
+        # Fabric places the network; autocast is ours, since the balance calls backward itself.
+        self.fabric = Fabric(accelerator=self.settings.device, devices=1)
         self.bf16 = _bf16(self.settings)
-        if self.settings.devices > 1:
-            self.fabric.launch()
         torch.manual_seed(self.settings.seed)
         self.tasks = create_tasks(config.tasks)
         self.network = Network(self.tasks, config.trunk)
@@ -108,7 +106,8 @@ class Training:
                             logs.write(step, epoch, "rate", {"": {"lr": self.optimizer.param_groups[0]["lr"]}})
                     seen += len(batch.images)
                     rate = seen / (time.monotonic() - began)
-                    progress.step(epoch, {n: float(v[-1]) for n, v in sums.items()} if progress._live else {}, rate)
+                    shown = {n: float(v[-1]) for n, v in sums.items()} if progress.live else {}
+                    progress.step(epoch, shown, rate)
                     if (step + 1) % self.settings.checkpoint_every == 0 and number + 1 < steps:
                         self._check(pending, step)
                         self._save_state(step + 1)
@@ -147,10 +146,7 @@ class Training:
         images = AnnotatedImages(
             self.manifest, self.tasks, settings.size, augment=augment, partners=sources, seed=settings.seed
         )
-        batches = MixedBatches(
-            sources, settings.batch, self.config.mixing, seed=settings.seed,
-            rank=self.fabric.global_rank, world=self.fabric.world_size,
-        )  # fmt: skip
+        batches = MixedBatches(sources, settings.batch, self.config.mixing, seed=settings.seed)
         return TrainLoader(images, batches, default_workers() if settings.workers is None else settings.workers)
 
     def _step(self, model: Any, optimizer: Any, batch: Batch, step: int) -> dict[str, dict[str, Tensor]]:
@@ -198,7 +194,7 @@ class Training:
 
     def _evaluate(self, epoch: int, step: int, logs: Logs, progress: TrainingProgress) -> Scores:
         rows = self.manifest.rows(split="val")
-        if not len(rows) or not self.fabric.is_global_zero:
+        if not len(rows):
             return {}
         scores = self.score(rows)
         logs.write(step - 1, epoch, "score", scores)
@@ -234,12 +230,9 @@ class Training:
         return scores
 
     def _save_weights(self, name: str) -> None:
-        if self.fabric.is_global_zero:
-            checkpoint.save(self.folder / name, self.average.state, {"kind": "weights"})
+        checkpoint.save(self.folder / name, self.average.state, {"kind": "weights"})
 
     def _save_state(self, step: int) -> None:
-        if not self.fabric.is_global_zero:
-            return
         tensors = checkpoint.pack(
             network=self.network.state_dict(),
             average=self.average.state,

@@ -34,7 +34,6 @@ class TrainSettings(BaseModel):
     patience: int | None = Field(None, ge=1, description="Stop after so many evaluations without a better mean score.")
     checkpoint_every: int = Field(200, ge=1, description="Steps between states to resume from (also each epoch's end).")
     device: str = Field("auto", description="`auto`, `cpu`, `cuda`, `mps`.")
-    devices: int = Field(1, ge=1, description="Processes on this machine (DDP).")
 
     @field_validator("precision", mode="before")
     @classmethod

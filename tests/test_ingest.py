@@ -1,0 +1,66 @@
+"""Sources into one manifest: joined, counted, divided; null and empty counted apart."""
+
+import pytest
+
+from oneglance.config import parse_config
+from oneglance.errors import OneglanceError, Problems
+from oneglance.ingest import build_manifest, count_labels, never_labelled, write_problems
+
+
+def test_sources_of_the_same_images_are_joined_and_counted(tmp_path, shapes):
+    config = parse_config(shapes)
+    manifest = build_manifest(config, tmp_path, Problems(), tmp_path / "m.arrow")
+    counts = count_labels(manifest)
+    assert counts["kind", "shapes", "train"].labelled == 20
+    boxes = counts["squares", "shapes", "train"]
+    assert (boxes.images, boxes.labelled, boxes.unknown, boxes.empty) == (20, 10, 10, 0)
+    assert boxes.classes == {"square": 10}
+
+
+def test_empty_is_counted_as_labelled(tmp_path, shapes):
+    xml = next((tmp_path / "data" / "boxes" / "train" / "bright").iterdir())
+    xml.write_text("<annotation></annotation>")
+    counts = count_labels(build_manifest(parse_config(shapes), tmp_path, Problems()))
+    boxes = counts["squares", "shapes", "train"]
+    assert (boxes.labelled, boxes.empty, boxes.classes["square"]) == (10, 1, 9)
+
+
+def test_classes_without_a_training_label_are_named(tmp_path, shapes):
+    shapes["tasks"]["kind"]["classes"] = ["bright", "dark", "grey"]
+    manifest = build_manifest(parse_config(shapes), tmp_path, Problems())
+    assert never_labelled(manifest) == {"kind": ["grey"]}
+
+
+def test_rows_without_a_split_are_divided(tmp_path, shapes):
+    for split in ("train", "val"):
+        for kind in ("bright", "dark"):
+            target = tmp_path / "flat" / kind
+            target.mkdir(parents=True, exist_ok=True)
+            for path in (tmp_path / "data" / split / kind).iterdir():
+                path.rename(target / path.name)
+    shapes["tasks"].pop("squares")
+    shapes["sources"] = [{"format": "folder", "root": "flat", "tasks": ["kind"]}]
+    shapes["splits"] = {"fractions": {"train": 0.75, "test": 0.25}}
+    manifest = build_manifest(parse_config(shapes), tmp_path, Problems())
+    assert (len(manifest.rows(split="train")), len(manifest.rows(split="test"))) == (18, 6)
+
+
+def test_a_source_without_a_usable_image_is_refused_with_the_first_reason(tmp_path, shapes):
+    for path in (tmp_path / "data").rglob("*.png"):
+        path.write_bytes(b"<html>")
+    with pytest.raises(
+        OneglanceError, match=r"source 'data' \(folder\)|source 'shapes' \(folder\): not a single usable image"
+    ):
+        build_manifest(parse_config(shapes), tmp_path, Problems())
+
+
+def test_problems_are_kept_as_a_table_and_a_resumed_run_adds_to_it(tmp_path):
+    problems = Problems(keep=2)
+    for k in range(4):
+        problems.add(f"{k}.jpg", 'broken, "quoted"')
+    write_problems(problems, tmp_path / "p.csv")
+    write_problems(Problems(), tmp_path / "p.csv", append=True)
+    lines = (tmp_path / "p.csv").read_text().splitlines()
+    assert lines[0] == "where,what"
+    assert len(lines) == 4
+    assert "and 2 more" in lines[-1]
