@@ -206,3 +206,29 @@ def test_the_mean_relative_score_weighs_tasks_alike_whatever_their_unit():
     assert mean_relative_score({"kind": 0.8, "eyes": 0.1}, best, tasks) == pytest.approx(0.75)
     assert mean_relative_score({"kind": float("nan"), "eyes": 0.05}, best, tasks) == 1
     assert np.isnan(mean_relative_score({"kind": float("nan")}, best, tasks))
+
+
+def test_training_stops_where_scores_no_longer_rise(tmp_path, shapes, monkeypatch):
+    one = training(tmp_path, shapes, **{"train.epochs": 9, "train.patience": 2, "train.checkpoint_every": 99})
+    constant = {"kind": {"accuracy": 0.5}, "squares": {"map": 0.1}}
+    monkeypatch.setattr(one, "score", lambda rows: constant)
+    one.run()
+    epochs = {line.split(",")[1] for line in (tmp_path / "run" / "history.csv").read_text().splitlines()[1:]}
+    assert epochs == {"0", "1", "2"}  # the best is the first; two more bring nothing
+    assert (tmp_path / "run" / LAST).is_file()
+
+
+def test_bf16_trains_to_finite_weights(tmp_path, shapes):
+    one = training(tmp_path, shapes, **{"train.epochs": 1, "train.precision": "bf16"})
+    one.run()
+    assert all(torch.isfinite(v).all() for v in one.average.state.values() if v.is_floating_point())
+
+
+def test_a_task_without_labels_in_a_batch_leaves_the_step(tmp_path, shapes):
+    """Kind is known of all images, boxes of half: batches of one image show steps without the detector."""
+    one = training(tmp_path, shapes, **{"train.epochs": 1, "train.batch": 1})
+    one.run()
+    rows = [line.split(",") for line in (tmp_path / "run" / "history.csv").read_text().splitlines()[1:]]
+    steps = {row[0]: {r[3] for r in rows if r[0] == row[0] and r[2] == "loss"} for row in rows if row[2] == "loss"}
+    assert {"kind"} in steps.values() or {"kind", "squares"} in steps.values()
+    assert all("kind" in tasks for tasks in steps.values())

@@ -220,10 +220,8 @@ def _count_table(counts: Counts, title: str) -> Table:
 def _class_table(name: str, counts: Counts, pixels: dict[str, list[int]], classes: tuple[str, ...]) -> Table | None:
     """How often each class occurs in each split; of masks, in how many images and pixels."""
     splits = sorted({split for task, _, split in counts if task == name}, key=_order)
-    totals = {
-        c: [sum(one.classes.get(c, 0) for (t, _, s), one in counts.items() if t == name and s == split) for split in splits]
-        for c in classes
-    }
+    mine = [(split, one.classes) for (task, _, split), one in counts.items() if task == name]
+    totals = {c: [sum(one.get(c, 0) for s, one in mine if s == split) for split in splits] for c in classes}
     table = Table(title=f"labels of {name}", title_justify="left", title_style="bold", box=None, pad_edge=False)
     table.add_column("class", overflow="fold")
     rows: list[tuple[str | Text, ...]]

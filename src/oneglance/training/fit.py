@@ -6,6 +6,7 @@ import logging
 import math
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,37 @@ from oneglance.training.settings import TrainSettings
 logger = logging.getLogger(__name__)
 
 STATE, LAST, BEST = "state.safetensors", "last.safetensors", "best.safetensors"
+LOG_EVERY = 10  # steps between the losses that are written down
+
+
+@dataclass(frozen=True)
+class _Made:
+    """A step that was made: its number, its batch, the loss terms by task and what was minimised, all detached."""
+
+    step: int
+    batch: Batch
+    terms: Mapping[str, Mapping[str, Tensor]]
+    total: Tensor
+
+
+class _Clock:
+    """Images a second since training began (or was taken up again)."""
+
+    def __init__(self) -> None:
+        self._began, self._seen = time.monotonic(), 0
+
+    def saw(self, images: int) -> None:
+        """So many more images went through."""
+        self._seen += images
+
+    @property
+    def rate(self) -> float:
+        """Images a second."""
+        return self._seen / max(time.monotonic() - self._began, 1e-9)
+
+    def seconds_for(self, images: int) -> float:
+        """How long so many images will take at this rate."""
+        return images / max(self.rate, 1e-9)
 
 
 class Training:
@@ -77,55 +109,57 @@ class Training:
         With ``resume``, go on from the folder's state: the result is bit for bit that of an undisturbed run (on CPU).
         """
         start = self._restore() if resume else 0
-        model, optimizer = self.fabric.setup(self.network, self.optimizer)
+        self._model, self._optimizer = self.fabric.setup(self.network, self.optimizer)
         device = self.fabric.device
         self.average.state = {name: value.to(device) for name, value in self.average.state.items()}
-        logs = Logs(self.folder, start if resume else None)
         steps = self.loader.steps
         scores: Scores = {}
-        began, seen = time.monotonic(), 0
-        with TrainingProgress(self.total, self.settings.epochs, start, self.quiet) as progress:
+        with (
+            Logs(self.folder, start if resume else None) as logs,
+            TrainingProgress(self.total, self.settings.epochs, start, self.quiet) as progress,
+        ):
+            clock = _Clock()
             for epoch in range(start // steps, self.settings.epochs):
-                self.network.train()
-                pending: tuple[Tensor, Batch, Mapping[str, Mapping[str, Tensor]]] | None = None
-                sums: dict[str, list[Tensor]] = {}
-                for number, batch in enumerate(self.loader.epoch(epoch, start % steps), start % steps):
-                    step = epoch * steps + number
-                    self._report(batch)
-                    if batch.rows:
-                        moved = batch.to(device)
-                        terms = self._step(model, optimizer, moved, step)
-                        # The look at the previous step's loss does not make the device wait for this one's.
-                        self._check(pending, step - 1)
-                        total = torch.stack([t for of_task in terms.values() for t in of_task.values()]).sum()
-                        pending = (total, moved, terms)
-                        for name, of_task in terms.items():
-                            sums.setdefault(name, []).append(torch.stack(list(of_task.values())).sum())
-                        if number % 10 == 0:
-                            logs.write(step, epoch, "loss", _floats(terms))
-                            logs.write(step, epoch, "rate", {"": {"lr": self.optimizer.param_groups[0]["lr"]}})
-                    seen += len(batch.images)
-                    rate = seen / (time.monotonic() - began)
-                    shown = {n: float(v[-1]) for n, v in sums.items()} if progress.live else {}
-                    progress.step(epoch, shown, rate)
-                    if (step + 1) % self.settings.checkpoint_every == 0 and number + 1 < steps:
-                        self._check(pending, step)
-                        self._save_state(step + 1)
-                self._check(pending, epoch * steps + steps - 1)
+                losses = self._epoch(epoch, start % steps, logs, progress, clock)
                 start = (epoch + 1) * steps
-                losses = {name: float(torch.stack(values).mean()) for name, values in sums.items()}
-                left = (time.monotonic() - began) / max(1, seen) * self.settings.batch * (self.total - start)
-                progress.epoch(epoch, losses, seen / (time.monotonic() - began), left)
-                last = epoch + 1 == self.settings.epochs
-                if (epoch + 1) % self.settings.evaluate_every == 0 or last:
+                left = clock.seconds_for((self.total - start) * self.settings.batch)
+                progress.epoch(epoch, losses, clock.rate, left)
+                if (epoch + 1) % self.settings.evaluate_every == 0 or epoch + 1 == self.settings.epochs:
                     scores = self._evaluate(epoch, start, logs, progress)
                 self._save_state(start)
                 if self.settings.patience is not None and self._stale >= self.settings.patience:
                     progress.say(f"stopped: no better mean score in {self._stale} evaluations")
                     break
             self._save_weights(LAST)
-        logs.close()
         return scores
+
+    def _epoch(self, epoch: int, first: int, logs: Logs, progress: TrainingProgress, clock: _Clock) -> dict[str, float]:
+        """The steps of an epoch from batch ``first`` on; returns each task's mean loss."""
+        self.network.train()
+        steps = self.loader.steps
+        pending: _Made | None = None
+        sums: dict[str, list[Tensor]] = {}
+        for number, batch in enumerate(self.loader.epoch(epoch, first), first):
+            step = epoch * steps + number
+            self._report(batch)
+            if batch.rows:
+                made = self._step(batch.to(self.fabric.device), step)
+                # The look at the previous step's loss does not make the device wait for this one's.
+                self._check(pending)
+                pending = made
+                for name, of_task in made.terms.items():
+                    sums.setdefault(name, []).append(torch.stack(list(of_task.values())).sum())
+                if number % LOG_EVERY == 0:
+                    logs.write(step, epoch, "loss", _floats(made.terms))
+                    logs.write(step, epoch, "rate", {"": {"lr": self.optimizer.param_groups[0]["lr"]}})
+            clock.saw(len(batch.images))
+            shown = {n: float(v[-1]) for n, v in sums.items()} if progress.live else {}
+            progress.step(epoch, shown, clock.rate)
+            if (step + 1) % self.settings.checkpoint_every == 0 and number + 1 < steps:
+                self._check(pending)
+                self._save_state(step + 1)
+        self._check(pending)
+        return {name: float(torch.stack(values).mean()) for name, values in sums.items()}
 
     def _loader(self) -> TrainLoader:
         settings = self.settings
@@ -149,40 +183,38 @@ class Training:
         batches = MixedBatches(sources, settings.batch, self.config.mixing, seed=settings.seed)
         return TrainLoader(images, batches, default_workers() if settings.workers is None else settings.workers)
 
-    def _step(self, model: Any, optimizer: Any, batch: Batch, step: int) -> dict[str, dict[str, Tensor]]:
-        """One step on one batch; returns the detached loss terms by task."""
+    def _step(self, batch: Batch, step: int) -> _Made:
+        """One step on one batch that is on the device already."""
         factor = learning_rate(step, self.total, self.settings)
         for group in self.optimizer.param_groups:
             group["lr"] = group["base_lr"] * factor
         rows = {name: at for name, at in batch.rows.items() if not self.tasks[name].settings.freeze}
         with torch.autocast(self.fabric.device.type, torch.bfloat16, enabled=self.bf16):
-            outputs = model(batch.images, rows)
+            outputs = self._model(batch.images, rows)
         terms = {name: self.tasks[name].loss(of_task, batch.targets[name]) for name, of_task in outputs.items()}
         losses = {name: torch.stack(list(of_task.values())).sum() for name, of_task in terms.items()}
-        optimizer.zero_grad(set_to_none=True)
-        self.balance.backward(losses)
+        self._optimizer.zero_grad(set_to_none=True)
+        total = self.balance.backward(losses)
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.clip)
-        optimizer.step()
+        self._optimizer.step()
         self.average.update(self.network, step)
-        return {name: {term: v.detach() for term, v in of_task.items()} for name, of_task in terms.items()}
-
-    def _check(self, pending: tuple[Tensor, Batch, Mapping[str, Mapping[str, Tensor]]] | None, step: int) -> None:
-        """Stop where a loss was not finite, with the batch saved for whoever wants to look."""
-        if pending is None or math.isfinite(float(pending[0])):
-            return
-        _, batch, terms = pending
-        path = self.folder / f"nonfinite_step_{step}.safetensors"
-        targets = {f"{n}.{k}": v for n, of_task in batch.targets.items() for k, v in of_task.items()}
-        paths = [str(self.manifest.record(row).path) for row in batch.indices]
-        checkpoint.save(
-            path,
-            {"images": batch.images, **checkpoint.pack(targets=targets)},
-            {"paths": paths, "terms": _floats(terms)},
+        return _Made(
+            step, batch, {n: {k: v.detach() for k, v in of_task.items()} for n, of_task in terms.items()}, total
         )
-        bad = [f"{n}.{k}" for n, of_task in _floats(terms).items() for k, v in of_task.items() if not math.isfinite(v)]
+
+    def _check(self, made: _Made | None) -> None:
+        """Stop where a loss was not finite, with the batch saved for whoever wants to look."""
+        if made is None or math.isfinite(float(made.total)):
+            return
+        path = self.folder / f"nonfinite_step_{made.step}.safetensors"
+        targets = {f"{n}.{k}": v for n, of_task in made.batch.targets.items() for k, v in of_task.items()}
+        terms = _floats(made.terms)
+        facts = {"paths": [str(self.manifest.record(row).path) for row in made.batch.indices], "terms": terms}
+        checkpoint.save(path, {"images": made.batch.images, **checkpoint.pack(targets=targets)}, facts)
+        bad = [f"{n}.{k}" for n, of_task in terms.items() for k, v in of_task.items() if not math.isfinite(v)]
         raise OneglanceError(
-            f"the loss is not finite at step {step} ({', '.join(bad)}). The batch was saved as {path}; the last good "
-            f"state is {self.folder / STATE}. Try a lower train.lr, or train.precision: '32'"
+            f"the loss is not finite at step {made.step} ({', '.join(bad)}). The batch was saved as {path}; the last "
+            f"good state is {self.folder / STATE}. Try a lower train.lr, or train.precision: '32'"
         )
 
     def _report(self, batch: Batch) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Mapping
 from pathlib import Path
+from types import TracebackType
 
 from torch.utils.tensorboard import SummaryWriter
 
@@ -37,7 +38,11 @@ class Logs:
                 self._board.add_scalar(f"{kind}/{task}/{name}", value, step)
         self._file.flush()
 
-    def close(self) -> None:
-        """Write out what is left."""
+    def __enter__(self) -> Logs:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._file.close()
         self._board.close()

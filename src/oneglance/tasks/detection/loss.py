@@ -37,7 +37,8 @@ def detection_loss(outputs: Outputs, targets: Targets) -> dict[str, Tensor]:
     else:
         truth = torch.zeros_like(predicted)
     # Cells without an object get some valid box, so that no NaN can arise where the weight is zero.
-    safe = torch.where(many.positive[..., None], truth, predicted.detach() + predicted.new_tensor([0, 0, 1, 1]))
+    own = boxes_xyxy(torch.ones_like(anchors[:, :1]).expand(-1, 4), anchors)
+    safe = torch.where(many.positive[..., None], truth, own)
     overlap = complete_box_iou_loss(predicted, safe, reduction="none")
     sides = (torch.cat([anchors[:, :2] - safe[..., :2], safe[..., 2:] - anchors[:, :2]], -1)) / anchors[:, 2:]
     binned = distribution_loss(outputs["sides"], sides)
