@@ -138,3 +138,45 @@ def test_the_examples_are_valid():
         config = load_config(path)
         assert set(config.tasks) == {name for source in config.sources for name in source.tasks}
         assert yaml.safe_load(path.read_text())["sources"]
+
+
+@pytest.mark.parametrize("name", ["type", "values", "keys", "training"])
+def test_a_task_may_not_be_called_what_a_network_calls_something_itself(name):
+    data = changed(f"tasks.{name}", GOOD["tasks"]["weather"])
+    data["sources"][0]["tasks"].append(name)
+    with pytest.raises(OneglanceError, match=f"call the task '{name}_'"):
+        parse_config(data)
+
+
+@pytest.mark.parametrize("name", ["a.b", "a/b", "", "a b"])
+def test_a_tasks_name_is_letters_and_digits(name):
+    data = copy.deepcopy(GOOD)
+    data["tasks"][name] = GOOD["tasks"]["weather"]
+    data["sources"][0]["tasks"].append(name)
+    with pytest.raises(OneglanceError, match="letters, digits, _ and -"):
+        parse_config(data)
+
+
+def test_words_that_old_yaml_takes_for_booleans_stay_words(tmp_path):
+    data = copy.deepcopy(GOOD)
+    data["tasks"]["weather"]["classes"] = ["yes", "no"]
+    text = (
+        yaml.safe_dump(data)
+        .replace("'yes'", "yes")
+        .replace("'no'", "no")
+        .replace("kind: cl", "on: image\n    kind: cl")
+    )
+    (tmp_path / "c.yaml").write_text(text)
+    config = load_config(tmp_path / "c.yaml", ["trunk.pretrained=false", "tasks.objects.classes=[on, off]"])
+    assert config.tasks["weather"].classes == ("yes", "no")
+    assert config.tasks["objects"].classes == ("on", "off")
+    assert config.trunk.pretrained is False
+    write_yaml(tmp_path / "d.yaml", config)
+    assert load_config(tmp_path / "d.yaml") == config
+
+
+def test_a_name_that_stands_twice_is_refused():
+    with pytest.raises(OneglanceError, match=r"weather: classes: 'clear' stands there twice"):
+        parse_config(changed("tasks.weather.classes", ["clear", "rain", "clear"]))
+    with pytest.raises(OneglanceError, match=r"eyes\.points"):
+        parse_config(changed("tasks.eyes", {"kind": "keypoints", "points": []}))

@@ -155,18 +155,19 @@ def test_grey_with_alpha(tmp_path: Path) -> None:
     assert decode(tmp_path / "a.png").tolist() == [[[100] * 3, [255] * 3]]
 
 
-@pytest.mark.parametrize("transparency", [1, b"\xff\x00"])
-def test_palette_with_alpha(tmp_path: Path, transparency: int | bytes) -> None:
+@pytest.mark.parametrize(
+    ("transparency", "expected"),
+    [(1, [255, 255, 255]), (b"\xff\x00", [255, 255, 255]), (b"\xff\x66", [153, 154, 154])],
+)
+def test_palette_with_alpha(tmp_path: Path, transparency: int | bytes, expected: list[int]) -> None:
     image = Image.fromarray(np.array([[0, 1]], np.uint8), "P")
-    image.putpalette([9, 8, 7, 1, 2, 3])
+    image.putpalette([9, 8, 7, 0, 2, 3])
     image.save(tmp_path / "a.png", transparency=transparency)
-    assert decode(tmp_path / "a.png").tolist() == [[[9, 8, 7], [255, 255, 255]]]
+    assert decode(tmp_path / "a.png").tolist() == [[[9, 8, 7], expected]]
 
 
 def test_a_transparent_colour_without_alpha(tmp_path: Path) -> None:
-    Image.fromarray(np.array([[[1, 2, 3], [4, 5, 6]]], np.uint8)).save(
-        tmp_path / "a.png", transparency=(1, 2, 3)
-    )
+    Image.fromarray(np.array([[[1, 2, 3], [4, 5, 6]]], np.uint8)).save(tmp_path / "a.png", transparency=(1, 2, 3))
     assert decode(tmp_path / "a.png").tolist() == [[[255, 255, 255], [4, 5, 6]]]
 
 
@@ -223,9 +224,7 @@ def test_the_first_picture_of_a_cameras_mpo_counts(tmp_path: Path) -> None:
     ("enough", "expected"),
     [((32, 48), (32, 48)), ((17, 20), (32, 48)), ((16, 24), (16, 24)), ((7, 9), (8, 12)), ((0, 0), (4, 6))],
 )
-def test_a_reduced_jpeg_stays_large_enough(
-    tmp_path: Path, enough: tuple[int, int], expected: tuple[int, int]
-) -> None:
+def test_a_reduced_jpeg_stays_large_enough(tmp_path: Path, enough: tuple[int, int], expected: tuple[int, int]) -> None:
     path = tmp_path / "a.jpg"
     Image.fromarray(picture()).save(path, quality=95)
     found = decode(path, enough=enough)
@@ -233,11 +232,17 @@ def test_a_reduced_jpeg_stays_large_enough(
     assert decode_bytes(path.read_bytes(), enough=enough).shape == found.shape
 
 
+@pytest.mark.parametrize(("enough", "expected"), [((24, 16), (24, 16)), ((10, 20), (48, 32)), ((6, 4), (6, 4))])
+def test_enough_means_the_image_as_it_is_looked_at(
+    tmp_path: Path, enough: tuple[int, int], expected: tuple[int, int]
+) -> None:
+    Image.fromarray(picture()).save(tmp_path / "a.jpg", exif=exif(6))
+    assert decode(tmp_path / "a.jpg", enough=enough).shape[:2] == expected
+
+
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("size", [(160, 96), (163, 101), (161, 96)])
-def test_a_reduced_jpeg_lies_where_the_original_does(
-    tmp_path: Path, orientation: int, size: tuple[int, int]
-) -> None:
+def test_a_reduced_jpeg_lies_where_the_original_does(tmp_path: Path, orientation: int, size: tuple[int, int]) -> None:
     """Whatever the rotation, and where the sides can't be divided: warp_image puts both in the same place."""
     path = tmp_path / "a.jpg"
     # Steep, so that half a pixel of the original shows as a difference of 2 or more.
@@ -297,9 +302,7 @@ def test_truncated_images(tmp_path: Path, extension: str, part: float) -> None:
         decode(path)
 
 
-@pytest.mark.parametrize(
-    "size", [(20_000, 20_000), (12_000, 9_000), (70_000, 10), (4_000_000_000, 1), (0, 5)]
-)
+@pytest.mark.parametrize("size", [(20_000, 20_000), (12_000, 9_000), (70_000, 10), (4_000_000_000, 1), (0, 5)])
 def test_bombs_are_refused_by_their_header(tmp_path: Path, size: tuple[int, int]) -> None:
     """A few bytes that claim hundreds of megapixels. 12000 x 9000 is between our limit and PIL's."""
     path = tmp_path / "bomb.png"
@@ -347,9 +350,7 @@ def test_no_file_raises_anything_else(tmp_path: Path) -> None:
     rng = np.random.default_rng(7)
     for extension in ("jpg", "png", "gif", "webp", "tiff", "bmp", "ppm"):
         path = tmp_path / f"a.{extension}"
-        Image.fromarray(picture(24, 16)).save(
-            path, **({"exif": exif(6)} if extension in ("jpg", "png") else {})
-        )
+        Image.fromarray(picture(24, 16)).save(path, **({"exif": exif(6)} if extension in ("jpg", "png") else {}))
         good = path.read_bytes()
         for _ in range(150):
             bad = bytearray(good)
@@ -431,7 +432,9 @@ def test_to_rgb_takes_all_kinds(tmp_path: Path) -> None:
         for kind in (path, str(path), path.read_bytes(), opened, Image.open(buffer), expected):
             np.testing.assert_array_equal(to_rgb(kind), expected)
     np.testing.assert_array_equal(to_rgb(Image.fromarray(picture())), picture())
-    np.testing.assert_array_equal(to_rgb(picture()[:, ::-1]), picture()[:, ::-1])
+    mirrored = to_rgb(picture()[:, ::-1])
+    np.testing.assert_array_equal(mirrored, picture()[:, ::-1])
+    assert mirrored.flags.c_contiguous
     grey = picture()[:, :, 0]
     np.testing.assert_array_equal(to_rgb(grey), np.repeat(grey[..., None], 3, 2))
     np.testing.assert_array_equal(to_rgb(grey[..., None]), np.repeat(grey[..., None], 3, 2))

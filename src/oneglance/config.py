@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+from torch import nn
 
 from oneglance.balance.settings import BalanceSettings
 from oneglance.data.augment import AugmentSettings
@@ -29,6 +31,21 @@ from oneglance.tasks.base import TaskSettings
 from oneglance.training.settings import TrainSettings
 
 MAX_YAML_BYTES = 1_000_000
+#: A network keeps its heads in such a dictionary, whose own attributes (`values`, `type`) can't be names of tasks.
+_NO_TASKS = nn.ModuleDict()
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML 1.2's booleans: `true` and `false` alone, so that the class `no` and the key `on` stay words."""
+
+    yaml_implicit_resolvers = {
+        first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:bool"]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+
+_BOOLEAN = re.compile("^(?:true|True|TRUE|false|False|FALSE)$")
+_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", _BOOLEAN, list("tTfF"))
 
 
 class SplitSettings(BaseModel):
@@ -99,6 +116,10 @@ class Config(BaseModel):
             if name not in self.tasks:
                 raise ValueError(f"balance.weights: no task is called {name!r}{nearest(name, self.tasks)}")
         for name, task in self.tasks.items():
+            if not re.fullmatch(r"\w[\w-]*", name):
+                raise ValueError(f"tasks: a task's name is made of letters, digits, _ and -; {name!r} is not")
+            if hasattr(_NO_TASKS, name):
+                raise ValueError(f"tasks: {name!r} means something to the network itself; call the task {name + '_'!r}")
             if task.on != "image":
                 raise ValueError(f"tasks.{name}.on: only `image` is known so far, not {task.on!r}")
         return self
@@ -158,7 +179,7 @@ def read_yaml(path: Path) -> Any:
         text = path.read_text(encoding="utf-8")
         if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text, yaml.SafeLoader)):
             raise OneglanceError(f"{path}: YAML aliases (`*name`) are not allowed; write the value out")
-        return yaml.safe_load(text)
+        return yaml.load(text, _Loader)
     except UnicodeDecodeError as error:
         raise OneglanceError(f"{path}: not UTF-8 text ({error.reason})") from error
     except yaml.YAMLError as error:
@@ -176,7 +197,7 @@ def _override(data: dict[str, Any], override: str) -> None:
     if not separator:
         raise OneglanceError(f"override {override!r}: write it as key=value, such as train.epochs=10")
     try:
-        value = yaml.safe_load(text)
+        value = yaml.load(text, _Loader)
     except yaml.YAMLError as error:
         raise OneglanceError(f"override {override!r}: the value is not valid YAML") from error
     *parents, last = key.strip().split(".")

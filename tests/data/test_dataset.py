@@ -187,3 +187,13 @@ def test_evaluation_goes_through_its_rows_once_in_order(rows):
     loader = evaluation_loader(images, np.array([5, 1, 2]), 2, 0, TASKS)
     assert [batch.indices for batch in loader] == [[5, 1], [2]]
     assert isinstance(images[5], Sample)
+
+
+def test_a_partner_that_cannot_be_read_does_not_cost_an_image_its_turn(rows):
+    objects = {"objects": Instances((Instance("x", BOX),))}
+    images = images_of(labelled(rows[:4], [objects] * 4), AugmentSettings(mosaic=1.0))
+    rows[3].path.write_bytes(b"no image")
+    assert isinstance(images[Draw(0, 1)], Sample)
+    problem = images[Draw(3, 2)]
+    assert isinstance(problem, Problem)
+    assert problem.where == str(rows[3].path)

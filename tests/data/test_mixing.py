@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from oneglance.data.mixing import MixedBatches, MixingSettings
+from oneglance.errors import OneglanceError
 
 SOURCES = {"big": np.arange(90), "small": np.arange(100, 110)}
 
@@ -78,3 +80,15 @@ def test_a_source_without_images_is_left_out_and_none_at_all_is_refused():
     assert len(rows_of(batches, 0)) == 10
     with pytest.raises(ValueError, match="not a single labelled image"):
         MixedBatches({"none": empty}, 10, MixingSettings(), seed=0)
+
+
+def test_joined_sources_have_the_weight_of_the_first_that_has_one():
+    mixing = MixingSettings(rule="equal", weights={"b": 3})
+    assert mixing.shares({"a": 5, "a+b": 7}) == {"a": 0.25, "a+b": 0.75}
+
+
+def test_weights_that_leave_nothing_are_refused():
+    with pytest.raises(ValidationError, match="0 or more, not -1"):
+        MixingSettings(weights={"a": -1})
+    with pytest.raises(OneglanceError, match="all sources have the weight 0"):
+        MixingSettings(weights={"a": 0}).shares({"a": 5})

@@ -9,9 +9,12 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 from torchvision import ops
 
-from oneglance.annotations import Instance, Instances
+from oneglance.annotations import Instance, Instances, Points
+from oneglance.data.geometry import Frame
+from oneglance.tasks import DetectionSettings, create_tasks
 from oneglance.tasks.detection.assign import ALPHA, BETA, FLOOR, assign, box_iou
 from oneglance.tasks.detection.head import BINS, anchors_of, boxes_xyxy, distances_of, distribution_loss
+from oneglance.tasks.detection.loss import detection_loss
 from oneglance.tasks.detection.metric import DetectionMetric
 from oneglance.tasks.detection.task import select
 
@@ -221,3 +224,42 @@ def test_nothing_labelled_is_no_score_and_nothing_found_is_zero():
     assert np.isnan(metric.compute()["map"])
     metric.update(Instances(), Instances((Instance("a", box=np.array([0, 0, 5, 5], np.float32)),)))
     assert metric.compute()["map"] == 0
+
+
+def test_an_object_that_is_known_but_not_where_makes_its_class_unknown():
+    """Points alone say that a face is there: neither may it be background, nor its boxes be misses or hits."""
+    at = Points(np.float32([[5, 5]]), np.int8([2]))
+    truth = Instances((Instance("face", points=at), Instance("car", np.float32([2, 2, 20, 20]))))
+    task = create_tasks({"t": DetectionSettings(classes=("car", "face"))})["t"]
+    targets = task.encode(truth, Frame(np.eye(3), 64, 64, 64, 64))
+    assert targets["known"].tolist() == [True, False]
+    assert targets["labels"].tolist() == [0]
+    metric = DetectionMetric(("car", "face"))
+    found = Instances(
+        tuple(Instance(name, np.float32([2, 2, 20, 20]), score=s) for name, s in (("face", 0.9), ("car", 0.8)))
+    )
+    metric.update(found, truth)
+    assert metric.compute()["map"] == pytest.approx(1)
+
+
+def test_an_object_of_a_class_that_was_not_looked_for_is_no_miss():
+    box = np.float32([2, 2, 20, 20])
+    metric = DetectionMetric(("car", "face"))
+    metric.update(Instances((Instance("car", box, score=0.9),)), Instances((Instance("car", box),)))
+    metric.update(Instances(), Instances((Instance("car", box),), annotated=("face",)))
+    assert metric.compute()["map"] == pytest.approx(1)
+
+
+def test_predicted_boxes_without_area_cost_no_nan():
+    anchors = anchors_of([torch.zeros(1, 1, size, size) for size in (8, 4, 2)])
+    cells = len(anchors)
+    sides = torch.zeros(1, cells, 4, BINS)
+    sides[..., 0] = 50.0  # all distances are zero to the last bit
+    leaves = {"sides": sides.flatten(2), "classes": torch.zeros(1, cells, 1), "single": torch.zeros(1, cells, 1)}
+    leaves = {name: value.requires_grad_() for name, value in leaves.items()}
+    targets = {"boxes": torch.tensor([[[4.0, 4.0, 40.0, 40.0]]]), "labels": torch.zeros(1, 1, dtype=torch.int64)}
+    targets |= {"state": torch.ones(1, 1, dtype=torch.int64), "known": torch.ones(1, 1, dtype=torch.bool)}
+    terms = detection_loss({**leaves, "anchors": anchors}, targets)
+    torch.stack(list(terms.values())).sum().backward()
+    assert all(torch.isfinite(term) for term in terms.values())
+    assert all(torch.isfinite(leaf.grad).all() for leaf in leaves.values())

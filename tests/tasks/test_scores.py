@@ -1,12 +1,15 @@
 """Every kind's score against a known table or a peer, and its decoding against hand-made outputs."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from sklearn import metrics as sk
 
-from oneglance.annotations import Label, Numbers, Points, Segments, Tags
+from oneglance.annotations import Label, Numbers, Points, Record, Segments, Tags
 from oneglance.data.geometry import Frame, letterbox
+from oneglance.manifest import Manifest
 from oneglance.tasks import (
     ClassificationSettings,
     KeypointsSettings,
@@ -14,7 +17,9 @@ from oneglance.tasks import (
     SegmentationSettings,
     TaggingSettings,
     create_tasks,
+    segmentation,
 )
+from oneglance.tasks.base import FeatureSpec
 from oneglance.tasks.segmentation import SegmentationMetric, dice_loss
 
 ABC = ("a", "b", "c")
@@ -192,3 +197,35 @@ def test_flip_pairs_are_indices_and_none_where_nothing_is_said():
 def test_wrong_keypoint_settings_are_named(given, message):
     with pytest.raises(ValueError, match=message):
         KeypointsSettings(**given)
+
+
+def test_large_images_are_read_in_strips_to_the_very_same_classes(monkeypatch):
+    logits = torch.randn(3, 8, 8, generator=torch.Generator().manual_seed(0))
+    frame = Frame(letterbox((45, 31), (32, 32)), 32, 32, 45, 31)
+    whole = segmentation.sample_classes(logits, frame)
+    monkeypatch.setattr(segmentation, "STRIP", 3 * 45 * 4)
+    assert whole.shape == (31, 45)
+    np.testing.assert_array_equal(segmentation.sample_classes(logits, frame), whole)
+
+
+def test_numbers_that_are_all_the_same_have_no_spread_to_be_divided_by():
+    same = np.float32([0.1])
+    rows = [Record(Path(f"{k}.jpg"), 4, 4, annotations={"n": Numbers(same)}) for k in range(3)]
+    task = create_tasks({"n": RegressionSettings(targets=("size",))})["n"]
+    head = task.head(FeatureSpec(8, ()))
+    task.learn_statistics(Manifest.build(rows, {"n": task.column}), np.arange(3), head)
+    assert head.std.tolist() == [1.0]
+    metric = task.metric()
+    for _ in range(3):
+        metric.update(Numbers(np.float32([0.2])), Numbers(same))
+    assert np.isnan(metric.compute()["relative_mae"])
+
+
+def test_statistics_are_of_the_known_numbers_of_the_rows_asked_for():
+    values = ([1, np.nan], [3, 8], [np.nan, 9], [99, 99])
+    rows = [Record(Path(f"{k}.jpg"), 4, 4, annotations={"n": Numbers(np.float32(v))}) for k, v in enumerate(values)]
+    task = create_tasks({"n": RegressionSettings(targets=("a", "b"))})["n"]
+    head = task.head(FeatureSpec(8, ()))
+    task.learn_statistics(Manifest.build(rows, {"n": task.column}), np.arange(3), head)
+    assert head.mean.tolist() == [2.0, 8.5]
+    assert head.std.tolist() == [1.0, 0.5]

@@ -21,6 +21,7 @@ from oneglance.ingest import build_manifest
 from oneglance.manifest import Manifest
 from oneglance.tasks import create_tasks
 from oneglance.training import checkpoint
+from oneglance.training.api import _absolute
 from oneglance.training.fit import BEST, LAST, STATE, Training
 
 
@@ -232,3 +233,101 @@ def test_a_task_without_labels_in_a_batch_leaves_the_step(tmp_path, shapes):
     steps = {row[0]: {r[3] for r in rows if r[0] == row[0] and r[2] == "loss"} for row in rows if row[2] == "loss"}
     assert {"kind"} in steps.values() or {"kind", "squares"} in steps.values()
     assert all("kind" in tasks for tasks in steps.values())
+
+
+def stopped_after(steps: int, one: Training, monkeypatch) -> None:
+    """Run until the state of this step was written, and no further."""
+    plain = one._save_state
+
+    def save(step: int) -> None:
+        plain(step)
+        if step == steps:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(one, "_save_state", save)
+    with pytest.raises(KeyboardInterrupt):
+        one.run()
+
+
+@pytest.mark.parametrize("steps", [2, 5, 10])
+def test_taken_up_at_a_step_it_ends_like_an_undisturbed_run(tmp_path, shapes, monkeypatch, steps):
+    """In the middle of an epoch, at the end of one, and when only the last weights are missing."""
+    changes = {"train.epochs": 2, "train.workers": 0, "train.evaluate_every": 1}
+    whole = training(tmp_path, shapes, **changes)
+    scores = whole.run()
+    last = tensors(tmp_path / "run" / LAST)
+    stopped_after(steps, training(tmp_path, shapes, **changes), monkeypatch)
+    again = training(tmp_path, shapes, **changes)
+    assert repr(again.run(resume=True)) == repr(scores)  # NaN is not equal to itself
+    assert all(torch.equal(value, last[name]) for name, value in tensors(tmp_path / "run" / LAST).items())
+
+
+def test_a_run_out_of_patience_that_was_killed_before_its_end_trains_no_further(tmp_path, shapes, monkeypatch):
+    changes = {"train.epochs": 9, "train.patience": 1, "train.checkpoint_every": 99, "train.workers": 0}
+    one, again = training(tmp_path, shapes, **changes), training(tmp_path, shapes, **changes)
+    for each in (one, again):
+        monkeypatch.setattr(each, "score", lambda rows: {"kind": {"accuracy": 0.5}, "squares": {"map": 0.1}})
+    stopped_after(10, one, monkeypatch)  # the second evaluation brought nothing
+    assert again.run(resume=True)["kind"] == {"accuracy": 0.5}
+    assert checkpoint.load(tmp_path / "run" / STATE)[1]["step"] == 10
+
+
+def test_without_a_score_there_is_no_best_and_no_patience_is_lost(tmp_path, shapes, monkeypatch):
+    one = training(tmp_path, shapes, **{"train.epochs": 3, "train.patience": 1, "train.workers": 0})
+    nan = float("nan")
+    monkeypatch.setattr(one, "score", lambda rows: {"kind": {"accuracy": nan}, "squares": {"map": nan}})
+    one.run()
+    assert checkpoint.load(tmp_path / "run" / STATE)[1]["step"] == 15
+    assert not (tmp_path / "run" / BEST).exists()  # the weights of the first evaluation would be no better
+
+
+def test_a_mosaic_with_nothing_but_a_frozen_task_is_no_step(tmp_path, shapes):
+    shapes["tasks"]["squares"]["freeze"] = True
+    shapes["augment"] = {"mosaic": 1.0}
+    manifest = build_manifest(parse_config(shapes), tmp_path, Problems())
+    labelled = manifest.select(np.flatnonzero(manifest.labelled("squares")))
+    one = Training(parse_config(shapes), labelled, tmp_path, Problems(), quiet=True)
+    assert all(set(batch.rows) == {"kind"} for batch in one.loader.epoch(0))
+
+
+def test_a_gradient_that_is_not_finite_stops_before_the_state_is_spoilt(tmp_path, shapes, monkeypatch):
+    one = training(tmp_path, shapes, **{"train.workers": 0, "train.checkpoint_every": 1})
+    weight = one.network.heads["kind"].linear.weight
+    calls = []
+    weight.register_hook(lambda grad: grad * float("inf") if calls.append(1) or len(calls) == 3 else grad)
+    with pytest.raises(OneglanceError, match=r"not finite at step 2 \(its gradient\)"):
+        one.run()
+    state, facts = checkpoint.load(tmp_path / "run" / STATE)
+    assert facts["step"] == 2
+    assert all(torch.isfinite(value).all() for value in state.values())
+
+
+def test_an_image_of_val_that_cannot_be_read_is_reported(tmp_path, shapes):
+    one = training(tmp_path, shapes, **{"train.epochs": 2, "train.workers": 0})
+    bad = sorted((tmp_path / "data" / "val" / "dark").iterdir())[0]
+    bad.write_bytes(bad.read_bytes()[:200])
+    one.run()
+    assert [Path(p.where).name for p in one.problems] == [bad.name]
+
+
+@pytest.mark.parametrize(("key", "value"), [("mixing", {"weights": {"shape": 2}}), ("augment_sources", {"shape": {}})])
+def test_settings_of_a_source_that_is_not_there_are_refused(tmp_path, shapes, key, value):
+    shapes[key] = value
+    with pytest.raises(OneglanceError, match=r"no source is called 'shape'; did you mean 'shapes'\?"):
+        training(tmp_path, shapes)
+
+
+def test_sources_keep_their_names_when_their_paths_become_absolute(tmp_path):
+    of = {"format": "folder", "tasks": ["kind"]}
+    sources = [{**of, "root": "one"}, {**of, "root": "two"}, {**of, "root": ".", "name": "three"}]
+    sources += [{"format": "coco", "images": "four", "labels": "four.json", "tasks": ["kind"]}]
+    tasks = {"kind": {"kind": "classification", "classes": ["a", "b"]}}
+    config = parse_config({"tasks": tasks, "sources": sources})
+    before = [source.source_name(tmp_path) for source in config.sources]
+    assert before == ["one", "two", "three", "four"]
+    assert [source.source_name(tmp_path) for source in _absolute(config, tmp_path).sources] == before
+
+
+def test_a_device_that_is_not_there_is_said(tmp_path, shapes):
+    with pytest.raises(OneglanceError, match=r"train\.device 'gpu0' can't be used here"):
+        training(tmp_path, shapes, **{"train.device": "gpu0"})

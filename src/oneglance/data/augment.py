@@ -41,9 +41,7 @@ class AugmentSettings(BaseModel):
         (0.6, 1.4),
         description="Smallest and largest size, as a multiple of the size at which the image just fits.",
     )
-    aspect: float = Field(
-        1.0, ge=1, le=4, description="Width to height changes by a factor of up to this (1: never)."
-    )
+    aspect: float = Field(1.0, ge=1, le=4, description="Width to height changes by a factor of up to this (1: never).")
     rotate: float = Field(0.0, ge=0, le=180, description="Turned by up to this many degrees, either way.")
     shear: float = Field(0.0, ge=0, le=60, description="Slanted by up to this many degrees, either way.")
     translate: float = Field(
@@ -149,7 +147,7 @@ def _draw(
     alone.
     """
     mirror, size, aspect, turn, slant, right, down = rng.random(7)
-    scale = base * math.exp(_between(*np.log(settings.scale), size))
+    scale = base * math.exp(_between(math.log(settings.scale[0]), math.log(settings.scale[1]), size))
     wider = settings.aspect ** _between(-0.5, 0.5, aspect)
     matrix = scaling(scale * wider, scale / wider)
     if may_flip and mirror < settings.flip:

@@ -31,8 +31,7 @@ def jitter(image: Tensor, rng: np.random.Generator, settings: AugmentSettings) -
     is a factor 1 +- strength on the distance from grey; hue is an angle.
     """
     brightness, contrast, saturation = (
-        1 + strength * rng.uniform(-1, 1)
-        for strength in (settings.brightness, settings.contrast, settings.saturation)
+        1 + strength * rng.uniform(-1, 1) for strength in (settings.brightness, settings.contrast, settings.saturation)
     )
     turn = 2 * math.pi * settings.hue * rng.uniform(-1, 1)
     grey, blur, sigma, noise = rng.random(4)
@@ -56,12 +55,12 @@ def jitter(image: Tensor, rng: np.random.Generator, settings: AugmentSettings) -
 def colour_matrix(saturation: float, turn: float) -> NDArray[np.float64]:
     """The matrix [3, 3] on RGB that multiplies the distance from grey and turns the hue (radians).
 
-    Brightness (luma) stays, and so does every grey.
+    A positive angle turns red towards yellow. Brightness (luma) stays, and so does every grey.
     """
     if saturation == 1 and turn == 0:
         return np.eye(3)
     c, s = saturation * math.cos(turn), saturation * math.sin(turn)
-    return _FROM_YIQ @ np.array([[1, 0, 0], [0, c, -s], [0, s, c]]) @ _TO_YIQ
+    return _FROM_YIQ @ np.array([[1, 0, 0], [0, c, s], [0, -s, c]]) @ _TO_YIQ
 
 
 def _means(image: Tensor) -> NDArray[np.float64]:

@@ -114,7 +114,10 @@ class AnnotatedImages(Dataset):
 
     def _augmented(self, record: Record, row: int, rng: np.random.Generator, augment: AugmentSettings) -> Sample:
         if augment.mosaic and rng.random() < augment.mosaic:
-            sample = self._mosaic(record, row, rng, augment)
+            try:
+                sample = self._mosaic(record, row, rng, augment)
+            except ImageError:
+                sample = None  # if it is a partner that can't be read, this image is still good alone
             if sample is not None:
                 return sample
         labels = self._labels(record)

@@ -77,7 +77,7 @@ def is_reflection(matrix: Matrix) -> bool:
 
 def invert(matrix: Matrix) -> Matrix:
     """The way back; raises numpy.linalg.LinAlgError where there is none."""
-    return np.linalg.inv(matrix)
+    return np.linalg.inv(matrix).astype(np.float64, copy=False)
 
 
 def keeps_axes(matrix: Matrix) -> bool:
@@ -117,7 +117,7 @@ def clip_boxes(boxes: ArrayLike, width: float, height: float) -> FloatArray:
 
 def clip_to(boxes: ArrayLike, window: Window) -> FloatArray:
     """Boxes [N, 4] cut off at the edges of a window x1 y1 x2 y2, float32 [N, 4]."""
-    low, high = np.float32([*window[:2], *window[:2]]), np.float32([*window[2:], *window[2:]])
+    low, high = np.array([*window[:2], *window[:2]], np.float32), np.array([*window[2:], *window[2:]], np.float32)
     clipped: FloatArray = np.clip(np.asarray(boxes, np.float32).reshape(-1, 4), low, high)
     return clipped
 
@@ -175,12 +175,12 @@ def warp_image(
         out[:] = fill
     x1, y1, x2, y2 = clip or (0, 0, size_hw[1], size_hw[0])
     here = matrix @ _to_original(image.shape, source_wh)
+    left, top, right, bottom = _covered(image.shape, here)
     image, here = _reduced(image, here)
     rows, columns = slice(y1, y2), slice(x1, x2)
     border = cv2.BORDER_CONSTANT
     if keeps_axes(here):
         # The image has straight edges here: it fills the pixels whose centres it covers, up to its very edge.
-        left, top, right, bottom = _covered(image.shape, here)
         if into is not None:
             out[rows, columns] = fill
         columns = slice(max(x1, left), min(x2, right))
@@ -219,9 +219,7 @@ def warp_mask(
     if not keeps_axes(back):
         shifted = translation(-0.5, -0.5) @ back @ translation(x1 + 0.5, y1 + 0.5)
         flags = cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
-        out[y1:y2, x1:x2] = cv2.warpAffine(
-            mask, shifted[:2], (x2 - x1, y2 - y1), flags=flags, borderValue=void
-        )
+        out[y1:y2, x1:x2] = cv2.warpAffine(mask, shifted[:2], (x2 - x1, y2 - y1), flags=flags, borderValue=void)
         return out
     # Centres that fall between two pixels take the right one, whatever the rounding errors are.
     columns = np.floor(back[0, 0] * (np.arange(x1, x2) + 0.5) + back[0, 2] + 1e-6).astype(np.int64)
@@ -266,7 +264,7 @@ def _reduced(image: NDArray[np.uint8], matrix: Matrix) -> tuple[NDArray[np.uint8
 
 
 def _covered(shape: tuple[int, ...], matrix: Matrix) -> Rectangle:
-    """The pixels whose centres lie in an image of this shape, taken through a matrix that keeps the axes."""
+    """The pixels x1 y1 x2 y2 whose centres an image of this shape covers, if the matrix keeps the axes."""
     xs = np.sort(matrix[0, 0] * np.array([0, shape[1]]) + matrix[0, 2])
     ys = np.sort(matrix[1, 1] * np.array([0, shape[0]]) + matrix[1, 2])
     # The tolerance gives a centre on the edge to the same side whatever the rounding errors are.

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from oneglance.errors import OneglanceError
 
 
 class MixingSettings(BaseModel):
@@ -22,15 +24,30 @@ class MixingSettings(BaseModel):
     )
     temperature: float = Field(2.0, ge=1, description="1: proportional; large: equal. Only for `temperature`.")
     weights: dict[str, float] = Field(
-        default_factory=dict, description="A factor on the share of a source, by the source's name (default 1)."
+        default_factory=dict,
+        description="A factor on the share of a source, by the source's name (default 1; of sources joined by their "
+        "images: the first that has one).",
     )
+
+    @field_validator("weights")
+    @classmethod
+    def _not_negative(cls, value: dict[str, float]) -> dict[str, float]:
+        for name, weight in value.items():
+            if not 0 <= weight < float("inf"):
+                raise ValueError(f"{name}: must be 0 or more, not {weight:g}")
+        return value
 
     def shares(self, counts: Mapping[str, int]) -> dict[str, float]:
         """The share of each source in a batch, summing to 1, from its number of images (all > 0)."""
         power = {"proportional": 1.0, "equal": 0.0, "temperature": 1 / self.temperature}[self.rule]
-        raw = {name: count**power * self.weights.get(name, 1.0) for name, count in counts.items()}
+        raw = {name: count**power * self._weight(name) for name, count in counts.items()}
         total = sum(raw.values())
+        if not total > 0:
+            raise OneglanceError("mixing.weights: all sources have the weight 0; there is nothing to train on")
         return {name: value / total for name, value in raw.items()}
+
+    def _weight(self, name: str) -> float:
+        return next((self.weights[part] for part in (name, *name.split("+")) if part in self.weights), 1.0)
 
 
 @dataclass(frozen=True)

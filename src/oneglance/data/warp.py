@@ -85,11 +85,7 @@ class _Way:
 
     def take(self, annotation: Annotation) -> Annotation:
         if isinstance(annotation, Instances):
-            return (
-                replace(annotation, items=self._instances(annotation.items))
-                if annotation.items
-                else annotation
-            )
+            return replace(annotation, items=self._instances(annotation.items)) if annotation.items else annotation
         if isinstance(annotation, Points):
             return self._points(annotation, warp_points(annotation.xy, self.matrix))
         if isinstance(annotation, Segments):
@@ -171,11 +167,7 @@ class _Way:
         if not parts:
             return {k: [] for k, item in enumerate(items) if item.polygons is not None}
         warped = iter(_split(warp_points(np.concatenate(parts), self.matrix), parts))
-        return {
-            k: [next(warped) for _ in item.polygons]
-            for k, item in enumerate(items)
-            if item.polygons is not None
-        }
+        return {k: [next(warped) for _ in item.polygons] for k, item in enumerate(items) if item.polygons is not None}
 
     def _inside(self, parts: list[FloatArray]) -> list[FloatArray]:
         """The parts of an outline as far as they lie in the window."""

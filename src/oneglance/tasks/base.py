@@ -9,11 +9,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Generic, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
 from oneglance.annotations import Annotation, type_name
@@ -36,6 +36,15 @@ class TaskSettings(BaseModel):
     freeze: bool = Field(
         False, description="Keep the task's head as it is: no gradient, no BatchNorm statistics, no loss."
     )
+
+    @model_validator(mode="after")
+    def _each_name_once(self) -> Self:
+        for key in ("classes", "targets"):
+            names = getattr(self, key, ())
+            twice = [name for k, name in enumerate(names) if name in names[:k]]
+            if twice:
+                raise ValueError(f"{key}: {twice[0]!r} stands there twice")
+        return self
 
 
 @dataclass(frozen=True)

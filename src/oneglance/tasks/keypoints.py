@@ -22,7 +22,9 @@ class KeypointsSettings(TaskSettings):
     """`kind: keypoints`: where are the named points?"""
 
     kind: Literal["keypoints"] = "keypoints"
-    points: tuple[str, ...] = Field(description="Names of the points; or how many there are (then `0`, `1`, ...).")
+    points: tuple[str, ...] = Field(
+        description="Names of the points; or how many there are (then `0`, `1`, ...).", min_length=1
+    )
     flip: tuple[tuple[str, str], ...] | None = Field(
         None,
         description="Pairs of points that change places in a mirror (`[[left_eye, right_eye]]`); `[]`: none does. "

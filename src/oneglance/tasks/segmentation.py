@@ -17,6 +17,8 @@ from oneglance.tasks.base import Features, FeatureSpec, Outputs, Targets, Task, 
 from oneglance.tasks.pyramid import PyramidMerge, grid_of
 
 VOID = 255
+#: Numbers (classes x pixels) that are resampled at a time.
+STRIP = 1 << 24
 
 
 class SegmentationSettings(TaskSettings):
@@ -91,13 +93,17 @@ def dice_loss(logits: Tensor, indices: Tensor) -> Tensor:
 
 def sample_classes(logits: Tensor, frame: Frame) -> np.ndarray:
     """The best class at every original pixel: logits float [C, h, w] sampled bilinearly through the frame's matrix."""
-    xs, ys = grid_of(frame.source_height, frame.source_width, logits.device)
+    xs, all_ys = grid_of(frame.source_height, frame.source_width, logits.device)
     m = frame.matrix
-    x = (m[0, 0] * xs[None] + m[0, 1] * ys[:, None] + m[0, 2]) * (2 / frame.width) - 1
-    y = (m[1, 0] * xs[None] + m[1, 1] * ys[:, None] + m[1, 2]) * (2 / frame.height) - 1
-    grid = torch.stack([x, y], -1)[None]
-    sampled = F.grid_sample(logits[None], grid, mode="bilinear", padding_mode="border", align_corners=False)
-    best: np.ndarray = sampled[0].argmax(0).to(torch.uint8).cpu().numpy()
+    strips = []
+    # Strip by strip: all classes at every pixel of a large photograph would take gigabytes.
+    for ys in all_ys.split(max(1, STRIP // (len(logits) * len(xs)))):
+        x = (m[0, 0] * xs[None] + m[0, 1] * ys[:, None] + m[0, 2]) * (2 / frame.width) - 1
+        y = (m[1, 0] * xs[None] + m[1, 1] * ys[:, None] + m[1, 2]) * (2 / frame.height) - 1
+        grid = torch.stack([x, y], -1)[None]
+        sampled = F.grid_sample(logits[None], grid, mode="bilinear", padding_mode="border", align_corners=False)
+        strips.append(sampled[0].argmax(0).to(torch.uint8))
+    best: np.ndarray = torch.cat(strips).cpu().numpy()
     return best
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from oneglance.config import Config
 from oneglance.data.dataset import AnnotatedImages, Batch
 from oneglance.data.loader import TrainLoader, default_workers, evaluation_loader
 from oneglance.data.mixing import MixedBatches
-from oneglance.errors import OneglanceError, Problems
+from oneglance.errors import OneglanceError, Problem, Problems, nearest
 from oneglance.evaluation.evaluate import Scores, evaluate, mean_relative_score
 from oneglance.manifest import Manifest
 from oneglance.network.network import Network
@@ -40,12 +41,14 @@ LOG_EVERY = 10  # steps between the losses that are written down
 
 @dataclass(frozen=True)
 class _Made:
-    """A step that was made: its number, its batch, the loss terms by task and what was minimised, all detached."""
+    """A step that was made: its number, its batch, the loss terms by task, what was minimised and the norm of its
+    gradient, all detached."""
 
     step: int
     batch: Batch
     terms: Mapping[str, Mapping[str, Tensor]]
     total: Tensor
+    norm: Tensor
 
 
 class _Clock:
@@ -86,7 +89,10 @@ class Training:
         self.quiet = quiet
         self._reported: set[str] = set()
         # Fabric places the network; autocast is ours, since the balance calls backward itself.
-        self.fabric = Fabric(accelerator=self.settings.device, devices=1)
+        try:
+            self.fabric = Fabric(accelerator=self.settings.device, devices=1)
+        except (ValueError, RuntimeError) as error:
+            raise OneglanceError(f"train.device {self.settings.device!r} can't be used here: {error}") from error
         self.bf16 = _bf16(self.settings)
         torch.manual_seed(self.settings.seed)
         self.tasks = create_tasks(config.tasks)
@@ -103,13 +109,18 @@ class Training:
         self._best_at = -1
         self._stale = 0
 
+    @cached_property
+    def _fingerprint(self) -> str:
+        return self.manifest.fingerprint()  # half a minute for a million rows: once, not with every state
+
     def run(self, resume: bool = False) -> Scores:
         """Train to the end; returns the last scores on ``val`` (empty where there is no such split).
 
         With ``resume``, go on from the folder's state: the result is bit for bit that of an undisturbed run (on CPU).
         """
-        start = self._restore() if resume else 0
         self._model, self._optimizer = self.fabric.setup(self.network, self.optimizer)
+        # After the network was placed: the optimiser's moments go where its parameters are.
+        start = self._restore() if resume else 0
         device = self.fabric.device
         self.average.state = {name: value.to(device) for name, value in self.average.state.items()}
         steps = self.loader.steps
@@ -120,6 +131,10 @@ class Training:
         ):
             clock = _Clock()
             for epoch in range(start // steps, self.settings.epochs):
+                # Not at the epoch's end, so that a run killed right after its last state stops as well.
+                if self.settings.patience is not None and self._stale >= self.settings.patience:
+                    progress.say(f"stopped: no better mean score in {self._stale} evaluations")
+                    break
                 losses = self._epoch(epoch, start % steps, logs, progress, clock)
                 start = (epoch + 1) * steps
                 left = clock.seconds_for((self.total - start) * self.settings.batch)
@@ -127,9 +142,9 @@ class Training:
                 if (epoch + 1) % self.settings.evaluate_every == 0 or epoch + 1 == self.settings.epochs:
                     scores = self._evaluate(epoch, start, logs, progress)
                 self._save_state(start)
-                if self.settings.patience is not None and self._stale >= self.settings.patience:
-                    progress.say(f"stopped: no better mean score in {self._stale} evaluations")
-                    break
+            rows = self.manifest.rows(split="val")
+            if not scores and len(rows):
+                scores = self.score(rows)  # resumed when all steps had been made: only the end was missing
             self._save_weights(LAST)
         return scores
 
@@ -141,7 +156,7 @@ class Training:
         sums: dict[str, list[Tensor]] = {}
         for number, batch in enumerate(self.loader.epoch(epoch, first), first):
             step = epoch * steps + number
-            self._report(batch)
+            self._report(batch.problems)
             if batch.rows:
                 made = self._step(batch.to(self.fabric.device), step)
                 # The look at the previous step's loss does not make the device wait for this one's.
@@ -164,7 +179,7 @@ class Training:
     def _loader(self) -> TrainLoader:
         settings = self.settings
         rows = self.manifest.rows(split="train")
-        active = [name for name, task in self.tasks.items() if not task.settings.freeze]
+        active = {name: task for name, task in self.tasks.items() if not task.settings.freeze}
         labelled = np.zeros(len(self.manifest), bool)
         for name in active:
             labelled |= self.manifest.labelled(name)
@@ -174,51 +189,64 @@ class Training:
                 "no image of the split 'train' is labelled for any task that is trained; "
                 "`oneglance check` counts the labels by task, source and split"
             )
+        self._check_source_names()
         names = np.array(self.manifest.values("source"), object)[rows]
         sources = {name: rows[names == name] for name in dict.fromkeys(names)}
         augment = {name: self.config.augment_of(name) for name in sources}
         images = AnnotatedImages(
-            self.manifest, self.tasks, settings.size, augment=augment, partners=sources, seed=settings.seed
+            self.manifest, active, settings.size, augment=augment, partners=sources, seed=settings.seed
         )
         batches = MixedBatches(sources, settings.batch, self.config.mixing, seed=settings.seed)
         return TrainLoader(images, batches, default_workers() if settings.workers is None else settings.workers)
+
+    def _check_source_names(self) -> None:
+        joined = [str(name) for name in self.manifest.table["source"].unique().to_pylist()]
+        known = sorted({part for name in joined for part in (name, *name.split("+"))})
+        for key, names in (
+            ("mixing.weights", self.config.mixing.weights),
+            ("augment_sources", self.config.augment_sources),
+        ):
+            for name in names:
+                if name not in known:
+                    raise OneglanceError(
+                        f"{key}: no source is called {name!r}{nearest(name, known)}; the sources: {', '.join(known)}"
+                    )
 
     def _step(self, batch: Batch, step: int) -> _Made:
         """One step on one batch that is on the device already."""
         factor = learning_rate(step, self.total, self.settings)
         for group in self.optimizer.param_groups:
             group["lr"] = group["base_lr"] * factor
-        rows = {name: at for name, at in batch.rows.items() if not self.tasks[name].settings.freeze}
         with torch.autocast(self.fabric.device.type, torch.bfloat16, enabled=self.bf16):
-            outputs = self._model(batch.images, rows)
+            outputs = self._model(batch.images, batch.rows)
         terms = {name: self.tasks[name].loss(of_task, batch.targets[name]) for name, of_task in outputs.items()}
         losses = {name: torch.stack(list(of_task.values())).sum() for name, of_task in terms.items()}
         self._optimizer.zero_grad(set_to_none=True)
         total = self.balance.backward(losses)
-        torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.clip)
+        norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.clip)
         self._optimizer.step()
         self.average.update(self.network, step)
-        return _Made(
-            step, batch, {n: {k: v.detach() for k, v in of_task.items()} for n, of_task in terms.items()}, total
-        )
+        detached = {n: {k: v.detach() for k, v in of_task.items()} for n, of_task in terms.items()}
+        return _Made(step, batch, detached, total, norm)
 
     def _check(self, made: _Made | None) -> None:
-        """Stop where a loss was not finite, with the batch saved for whoever wants to look."""
-        if made is None or math.isfinite(float(made.total)):
+        """Stop where a loss or its gradient was not finite, with the batch saved for whoever wants to look."""
+        if made is None or math.isfinite(float(made.total + made.norm)):
             return
         path = self.folder / f"nonfinite_step_{made.step}.safetensors"
         targets = {f"{n}.{k}": v for n, of_task in made.batch.targets.items() for k, v in of_task.items()}
         terms = _floats(made.terms)
         facts = {"paths": [str(self.manifest.record(row).path) for row in made.batch.indices], "terms": terms}
         checkpoint.save(path, {"images": made.batch.images, **checkpoint.pack(targets=targets)}, facts)
-        bad = [f"{n}.{k}" for n, of_task in terms.items() for k, v in of_task.items() if not math.isfinite(v)]
+        terms_of = ((f"{n}.{k}", v) for n, of_task in terms.items() for k, v in of_task.items())
+        bad = ", ".join(name for name, v in terms_of if not math.isfinite(v)) or "its gradient"
         raise OneglanceError(
-            f"the loss is not finite at step {made.step} ({', '.join(bad)}). The batch was saved as {path}; the last "
+            f"the loss is not finite at step {made.step} ({bad}). The batch was saved as {path}; the last "
             f"good state is {self.folder / STATE}. Try a lower train.lr, or train.precision: '32'"
         )
 
-    def _report(self, batch: Batch) -> None:
-        for problem in batch.problems:
+    def _report(self, problems: Iterable[Problem]) -> None:
+        for problem in problems:
             if problem.where not in self._reported:
                 self._reported.add(problem.where)
                 self.problems.add(problem.where, problem.what)
@@ -235,7 +263,9 @@ class Training:
         best = best_scores(self._history, self.tasks)
         relative = [mean_relative_score(one, best, self.tasks) for one in self._history]
         shown = "  ".join(f"{name} {self.tasks[name].score} {value:.4f}" for name, value in own.items())
-        if self._best_at < 0 or relative[-1] > relative[self._best_at]:
+        if not math.isfinite(relative[-1]):
+            shown += "  (no task could be scored)"  # neither a best nor a lack of progress
+        elif self._best_at < 0 or relative[-1] > relative[self._best_at]:
             self._best_at, self._stale = len(self._history) - 1, 0
             self._save_weights(BEST)
             shown += "  (best)"
@@ -250,15 +280,14 @@ class Training:
         images = AnnotatedImages(self.manifest, self.tasks, size)
         workers = default_workers() if self.settings.workers is None else self.settings.workers
         loader = evaluation_loader(images, rows, self.settings.batch, workers, self.tasks)
+        found = Problems()
         own = {name: value.clone() for name, value in self.network.state_dict().items()}
         self.network.load_state_dict(self.average.state)
         try:
-            scores, _ = evaluate(
-                self.network, self.tasks, loader, self.fabric.device, problems=Problems(),
-                bf16=self.bf16,
-            )  # fmt: skip
+            scores, _ = evaluate(self.network, self.tasks, loader, self.fabric.device, problems=found, bf16=self.bf16)
         finally:
             self.network.load_state_dict(own)
+        self._report(found)
         return scores
 
     def _save_weights(self, name: str) -> None:
@@ -273,7 +302,7 @@ class Training:
         )
         facts = {
             "kind": "state", "step": step, "total": self.total, "history": self._history, "best_at": self._best_at,
-            "stale": self._stale, "fingerprint": self.manifest.fingerprint(),
+            "stale": self._stale, "fingerprint": self._fingerprint,
         }  # fmt: skip
         checkpoint.save(self.folder / STATE, tensors, facts)
 
@@ -281,7 +310,7 @@ class Training:
         """Take up the folder's state; returns the step to go on with."""
         path = self.folder / STATE
         tensors, facts = checkpoint.load(path)
-        if facts["fingerprint"] != self.manifest.fingerprint() or facts["total"] != self.total:
+        if facts["fingerprint"] != self._fingerprint or facts["total"] != self.total:
             raise OneglanceError(
                 f"{path}: the run was begun with other data or another number of steps, so it can't be resumed; "
                 "train into a new folder"

@@ -36,10 +36,12 @@ def detection_loss(outputs: Outputs, targets: Targets) -> dict[str, Tensor]:
         truth = boxes.gather(1, many.instance[..., None].expand(-1, -1, 4))
     else:
         truth = torch.zeros_like(predicted)
-    # Cells without an object get some valid box, so that no NaN can arise where the weight is zero.
+    # Cells of no weight get a valid box as truth and as prediction: a NaN (of a predicted box without area) times zero
+    # would still be one.
     own = boxes_xyxy(torch.ones_like(anchors[:, :1]).expand(-1, 4), anchors)
-    safe = torch.where(many.positive[..., None], truth, own)
-    overlap = complete_box_iou_loss(predicted, safe, reduction="none")
+    counts = (weight > 0)[..., None]
+    safe = torch.where(counts, truth, own)
+    overlap = complete_box_iou_loss(torch.where(counts, predicted, own), safe, reduction="none")
     sides = (torch.cat([anchors[:, :2] - safe[..., :2], safe[..., 2:] - anchors[:, :2]], -1)) / anchors[:, 2:]
     binned = distribution_loss(outputs["sides"], sides)
     return {

@@ -17,8 +17,8 @@ _SCORES = ("map", "map50", "map75", "map_small", "map_medium", "map_large")
 class DetectionMetric:
     """mAP over IoU 0.50-0.95 (``map``), at 0.50 and 0.75, by COCO's sizes in original pixels, and of each class.
 
-    A prediction of a class that was not looked for in an image is dropped, neither right nor wrong. Objects that are
-    ``crowd`` or ``difficult`` are ignored as COCO ignores crowds.
+    Predictions and objects of a class that was not looked for in an image are dropped, neither right nor wrong. Objects
+    that are ``crowd`` or ``difficult`` are ignored as COCO ignores crowds.
     """
 
     def __init__(self, classes: tuple[str, ...]) -> None:
@@ -30,9 +30,10 @@ class DetectionMetric:
     def update(self, predicted: Instances, truth: Instances) -> None:
         self._images += 1
         index = {name: k + 1 for k, name in enumerate(self.classes)}
+        counted = looked_for(truth, self.classes)
         for item in truth.items:
-            if item.box is None:
-                raise ValueError("a detection label without a box can't be scored")
+            if item.box is None or item.label not in counted:
+                continue
             box = _xywh(item.box)
             area = item.area if item.area is not None else box[2] * box[3]
             self._truths.append(
@@ -40,9 +41,8 @@ class DetectionMetric:
                 {"id": len(self._truths) + 1, "image_id": self._images, "category_id": index[item.label]}
                 | {"bbox": box, "area": area, "iscrowd": int(item.crowd or item.difficult)}
             )
-        looked_for = set(self.classes) if truth.annotated is None else set(truth.annotated)
         for item in predicted.items:
-            if item.label in looked_for and item.box is not None:
+            if item.label in counted and item.box is not None:
                 self._found.append(
                     {"image_id": self._images, "category_id": index[item.label], "bbox": _xywh(item.box)}
                     | {"score": float(item.score or 0.0)}
@@ -68,6 +68,14 @@ class DetectionMetric:
             if valid.size:
                 scores[f"ap/{name}"] = float(valid.mean())
         return scores
+
+
+def looked_for(truth: Instances, classes: tuple[str, ...]) -> tuple[str, ...]:
+    """The classes whose objects are all boxed in an image: one of which an object is known, but not where (it has
+    points alone), is unknown there."""
+    somewhere = {item.label for item in truth.items if item.box is None}
+    annotated = classes if truth.annotated is None else truth.annotated
+    return tuple(name for name in annotated if name not in somewhere)
 
 
 def _xywh(box: np.ndarray) -> list[float]:

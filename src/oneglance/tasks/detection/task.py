@@ -16,7 +16,7 @@ from oneglance.data.geometry import Frame
 from oneglance.tasks.base import FeatureSpec, Outputs, Targets, Task, TaskSettings, known_mask
 from oneglance.tasks.detection.head import DetectionHead, boxes_xyxy, distances_of
 from oneglance.tasks.detection.loss import detection_loss
-from oneglance.tasks.detection.metric import DetectionMetric
+from oneglance.tasks.detection.metric import DetectionMetric, looked_for
 
 
 class DetectionSettings(TaskSettings):
@@ -43,11 +43,12 @@ class Detection(Task[DetectionSettings]):
     score = "map"
 
     def encode(self, annotation: Instances, frame: Frame) -> dict[str, np.ndarray]:
+        items = [item for item in annotation.items if item.box is not None]
         return {
-            "boxes": annotation.boxes(),
-            "labels": np.array([self.classes.index(item.label) for item in annotation.items], np.int64),
-            "state": np.array([2 if item.crowd or item.difficult else 1 for item in annotation.items], np.int64),
-            "known": known_mask(annotation.annotated, self.classes),
+            "boxes": Instances(tuple(items)).boxes(),
+            "labels": np.array([self.classes.index(item.label) for item in items], np.int64),
+            "state": np.array([2 if item.crowd or item.difficult else 1 for item in items], np.int64),
+            "known": known_mask(looked_for(annotation, self.classes), self.classes),
         }
 
     def collate(self, targets: Sequence[dict[str, np.ndarray]]) -> Targets:
