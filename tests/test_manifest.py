@@ -23,7 +23,7 @@ from oneglance.annotations import (
     same,
 )
 from oneglance.errors import OneglanceError, Problems
-from oneglance.manifest import BATCH_ROWS, Column, Manifest, assign_splits, concat, join
+from oneglance.manifest import BATCH_ROWS, Column, Manifest, assign_splits, concat, join, unite
 
 COLUMNS = {
     "weather": Column("label", classes=("clear", "rain")),
@@ -169,6 +169,23 @@ def test_sources_that_label_the_same_image_are_joined():
     assert both.annotations["weather"] == Label("rain")
     assert both.annotations["objects"].annotated == ("car", "person")
     assert not problems.count
+
+
+def test_labels_that_know_different_things_are_put_together():
+    assert unite(Tags(("a",), ("a",)), Tags((), ("b",))) == Tags(("a",), ("a", "b"))
+    both = unite(Numbers(np.float32([1, np.nan])), Numbers(np.float32([np.nan, 2])))
+    assert both.values.tolist() == [1, 2]
+    assert unite(Tags(("a",), ("a",)), Tags((), ("a",))) is None
+    assert unite(Tags(("a",)), Tags(("b",), ("b",))) is None
+    assert unite(Numbers(np.float32([1])), Numbers(np.float32([2]))) is None
+
+
+def test_data_that_moves_keeps_its_splits():
+    def splits(top: str) -> list[str]:
+        rows = [Record(Path(f"{top}/{k % 2}/{k}.jpg"), 1, 1) for k in range(40)]
+        return assign_splits(Manifest.build(rows, COLUMNS), {"train": 0.5, "val": 0.5}).values("split")
+
+    assert splits("/here/data") == splits("/elsewhere")
 
 
 def test_sources_that_contradict_each_other_are_reported_and_the_first_is_kept():

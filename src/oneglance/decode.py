@@ -93,9 +93,7 @@ def decode(path: str | Path, *, enough: tuple[int, int] | None = None) -> NDArra
         return _rgb(_loaded(image, orientation))
 
 
-def decode_bytes(
-    data: bytes, name: str = "image", *, enough: tuple[int, int] | None = None
-) -> NDArray[np.uint8]:
+def decode_bytes(data: bytes, name: str = "image", *, enough: tuple[int, int] | None = None) -> NDArray[np.uint8]:
     """:func:`decode` for the content of a file; ``name`` is what messages call it."""
     with _opened(io.BytesIO(data), name) as (image, orientation):
         if enough is not None:

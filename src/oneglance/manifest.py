@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,7 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from oneglance.annotations import ANNOTATION_TYPES, Instances, Record, same
+from oneglance.annotations import ANNOTATION_TYPES, Annotation, Instances, Numbers, Record, Tags, same
 from oneglance.errors import OneglanceError, Problems
 from oneglance.rows import ARROW_TYPES, to_record, to_row
 
@@ -184,7 +185,7 @@ def concat(manifests: Sequence[Manifest]) -> Manifest:
 def join(manifest: Manifest, problems: Problems, path: Path | None = None) -> Manifest:
     """Rows that speak of one image become one row with the labels of all of them; the order becomes that of the paths.
 
-    Two different labels of one task for one image: objects are united where the sources looked for different classes;
+    Two labels of one task for one image are united where each knows what the other does not (see :func:`unite`);
     otherwise the first is kept and the conflict is reported. Two splits for one image are refused (OneglanceError).
     """
     paths = manifest.table["path"]
@@ -220,14 +221,13 @@ def _merge(first: Record, second: Record, problems: Problems) -> Record:
         known = annotations.get(task)
         if annotation is None:
             continue
-        if known is None:
-            annotations[task] = annotation
-        elif isinstance(known, Instances) and isinstance(annotation, Instances):
-            annotations[task] = _unite(known, annotation, task, where, problems)
-        elif not same(known, annotation):
+        united = annotation if known is None else unite(known, annotation)
+        if united is None:
             problems.add(
                 where, f"task {task!r} is labelled differently by {first.source!r} (kept) and {second.source!r}"
             )
+        else:
+            annotations[task] = united
     source = first.source if second.source in first.source.split("+") else f"{first.source}+{second.source}"
     return replace(
         first,
@@ -241,13 +241,26 @@ def _merge(first: Record, second: Record, problems: Problems) -> Record:
     )
 
 
-def _unite(first: Instances, second: Instances, task: str, where: str, problems: Problems) -> Instances:
-    known, more = first.annotated, second.annotated
-    if known is not None and more is not None and not set(known) & set(more):
-        return Instances(first.items + second.items, known + more)
-    if not same(first, second):
-        problems.add(where, f"task {task!r} has two lists of objects for the same classes; the first is kept")
-    return first
+def unite(one: Annotation, other: Annotation) -> Annotation | None:
+    """What two labels of one image say together, where each knows what the other does not; None where they disagree.
+
+    Objects and tags of different ``annotated`` classes are put together, unknown numbers are filled in.
+    """
+    if same(one, other):
+        return one
+    if isinstance(one, (Instances, Tags)) and isinstance(other, (Instances, Tags)):
+        known, more = one.annotated, other.annotated
+        if known is None or more is None or set(known) & set(more):
+            return None
+        if isinstance(one, Instances) and isinstance(other, Instances):
+            return Instances(one.items + other.items, known + more)
+        if isinstance(one, Tags) and isinstance(other, Tags):
+            return Tags(one.names + other.names, known + more)
+    if isinstance(one, Numbers) and isinstance(other, Numbers):
+        both = np.isfinite(one.values) & np.isfinite(other.values)
+        if (one.values[both] == other.values[both]).all():
+            return Numbers(np.where(np.isfinite(one.values), one.values, other.values))
+    return None
 
 
 def assign_splits(
@@ -255,13 +268,16 @@ def assign_splits(
 ) -> Manifest:
     """Give a split to every row that has none: by a seeded hash of its group (or path), cut at the ``fractions``.
 
-    Rows of one group get one split; a group of which a row was already given a split follows that row. The same
+    The path is taken from the folder that all images share, so that data which moves as a whole keeps its splits. Rows of
+    one group get one split; a group of which a row was already given a split follows that row. The same
     seed and rows give the same splits, in whatever order the rows stand.
     """
     total = sum(fractions.values())
     if not fractions or abs(total - 1) > 1e-6 or min(fractions.values()) < 0:
         raise OneglanceError(f"split fractions {dict(fractions)} must be positive and sum to 1, not to {total:g}")
     splits, groups, paths = (manifest.values(name) for name in ("split", "group", "path"))
+    top = os.path.commonpath([str(Path(str(path)).parent) for path in paths]) if paths else ""
+    paths = [os.path.relpath(str(path), top) if top else path for path in paths]
     keys = [group if by_group and group else path_ for group, path_ in zip(groups, paths, strict=True)]
     given = {key: split for key, split in zip(keys, splits, strict=True) if split}
     free: dict[str, int] = {}

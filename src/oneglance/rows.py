@@ -103,6 +103,8 @@ def _encode(annotation: Annotation) -> Any:
         case Points():
             return _encode_points(annotation)
         case Segments(path, values):
+            if path is None:
+                raise ValueError("a mask without a file can't be kept in a manifest; write it as a PNG first")
             return {"path": str(path), "values": [{"value": v, "name": n} for v, n in values]}
         case Instances(items, annotated):
             return {

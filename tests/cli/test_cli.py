@@ -18,7 +18,7 @@ from oneglance.cli import app
 COMMANDS = ("init", "check", "train", "evaluate", "predict", "convert")
 SMALL = (
     "trunk.pretrained=false",
-    "train.size=[32, 32]",
+    "train.size=[64, 64]",
     "train.epochs=1",
     "train.batch=4",
     "train.workers=0",

@@ -189,9 +189,9 @@ class KeypointsMetric:
         self._points += int(labelled.sum())
 
     def compute(self) -> dict[str, float]:
-        if not self.errors:
-            return {"nme": float("nan"), "pck": float("nan")}
-        scores = {"nme": float(np.mean(self.errors)), "pck": self._near / self._points}
+        scores = {"nme": float("nan"), "pck": float("nan")}
+        if self.errors:
+            scores = {"nme": float(np.mean(self.errors)), "pck": self._near / self._points}
         return scores | ({"unnormalised": float(self._left_out)} if self._left_out else {})
 
 

@@ -192,11 +192,14 @@ class Training:
         self._check_source_names()
         names = np.array(self.manifest.values("source"), object)[rows]
         sources = {name: rows[names == name] for name in dict.fromkeys(names)}
+        # An image that several sources label counts for the first: a few such images are no source of their own.
+        firsts = np.array([name.split("+")[0] for name in names], object)
+        mixed = {name: rows[firsts == name] for name in dict.fromkeys(firsts)}
         augment = {name: self.config.augment_of(name) for name in sources}
         images = AnnotatedImages(
             self.manifest, active, settings.size, augment=augment, partners=sources, seed=settings.seed
         )
-        batches = MixedBatches(sources, settings.batch, self.config.mixing, seed=settings.seed)
+        batches = MixedBatches(mixed, settings.batch, self.config.mixing, seed=settings.seed)
         return TrainLoader(images, batches, default_workers() if settings.workers is None else settings.workers)
 
     def _check_source_names(self) -> None:

@@ -24,10 +24,12 @@ class Logs:
         if resume_at is not None and path.is_file():
             with path.open(newline="", encoding="utf-8") as file:
                 kept = [row for row in csv.reader(file) if row and row[0].isdigit() and int(row[0]) < resume_at]
-        self._file = path.open("w", newline="", encoding="utf-8")
+        partial = path.with_name(path.name + ".partial")
+        with partial.open("w", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerows([_HEADER, *kept])
+        partial.replace(path)
+        self._file = path.open("a", newline="", encoding="utf-8")
         self._rows = csv.writer(self._file)
-        self._rows.writerow(_HEADER)
-        self._rows.writerows(kept)
         self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=resume_at)
 
     def write(self, step: int, epoch: int, kind: str, figures: Mapping[str, Mapping[str, float]]) -> None:

@@ -12,7 +12,9 @@ class TrainSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    size: tuple[int, int] = Field((320, 320), description="Height and width of the network's input, multiples of 32.")
+    size: tuple[int, int] = Field(
+        (320, 320), description="Height and width of the network's input: multiples of 32, at least 64."
+    )
     eval_size: tuple[int, int] | None = Field(None, description="Likewise for evaluation; default: `size`.")
     epochs: int = Field(40, ge=1, description="How often an epoch's worth of images is looked at.")
     batch: int = Field(16, ge=1, description="Images a step, over all sources and all processes.")
@@ -43,6 +45,6 @@ class TrainSettings(BaseModel):
     @field_validator("size", "eval_size")
     @classmethod
     def _multiple(cls, value: tuple[int, int] | None) -> tuple[int, int] | None:
-        if value is not None and any(side < 32 or side % 32 for side in value):
-            raise ValueError(f"height and width must be multiples of 32, not {value[0]} x {value[1]}")
+        if value is not None and any(side < 64 or side % 32 for side in value):
+            raise ValueError(f"height and width must be multiples of 32 from 64 on, not {value[0]} x {value[1]}")
         return value
