@@ -120,6 +120,10 @@ class Config(BaseModel):
                 raise ValueError(f"tasks: a task's name is made of letters, digits, _ and -; {name!r} is not")
             if hasattr(_NO_TASKS, name):
                 raise ValueError(f"tasks: {name!r} means something to the network itself; call the task {name + '_'!r}")
+            if task.freeze and self.train.start is None:
+                raise ValueError(
+                    f"tasks.{name}.freeze: its head would stay random; give the run that trained it as train.start"
+                )
             if task.on != "image":
                 raise ValueError(f"tasks.{name}.on: only `image` is known so far, not {task.on!r}")
         return self

@@ -268,8 +268,8 @@ def assign_splits(
 ) -> Manifest:
     """Give a split to every row that has none: by a seeded hash of its group (or path), cut at the ``fractions``.
 
-    The path is taken from the folder that all images share, so that data which moves as a whole keeps its splits. Rows of
-    one group get one split; a group of which a row was already given a split follows that row. The same
+    The path is taken from the folder that all images share, so that data which moves as a whole keeps its splits.
+    Rows of one group get one split; a group of which a row was already given a split follows that row. The same
     seed and rows give the same splits, in whatever order the rows stand.
     """
     total = sum(fractions.values())

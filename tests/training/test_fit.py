@@ -124,18 +124,42 @@ def test_half_of_the_images_are_unknown_to_the_detector(tmp_path, shapes):
 
 
 def test_a_frozen_task_keeps_weights_and_statistics_and_has_no_loss(tmp_path, shapes):
+    training(tmp_path, shapes, **{"train.epochs": 1}).run()
+    (tmp_path / "run").rename(tmp_path / "first")
+    earlier = tensors(tmp_path / "first" / BEST)
     shapes["tasks"]["squares"]["freeze"] = True
-    one = training(tmp_path, shapes, **{"train.epochs": 1})
-    before = {k: v.clone() for k, v in one.network.heads["squares"].state_dict().items()}
+    one = training(tmp_path, shapes, **{"train.epochs": 1, "train.start": str(tmp_path / "first")})
     other = one.network.heads["kind"].linear.weight.clone()
+    torch.testing.assert_close(other, earlier["heads.kind.linear.weight"])
     one.run()
-    after = one.network.heads["squares"].state_dict()
-    assert all(torch.equal(before[k], after[k]) for k in before)
-    assert any("running_mean" in k for k in before)
+    head = {name: value for name, value in earlier.items() if name.startswith("heads.squares.")}
+    assert any("running_mean" in name for name in head)
+    after = tensors(tmp_path / "run" / LAST)
+    assert all(torch.equal(value, after[name]) for name, value in head.items())
     assert not torch.equal(other, one.network.heads["kind"].linear.weight)
     history = (tmp_path / "run" / "history.csv").read_text().splitlines()
     assert any(",loss,kind," in line for line in history)
     assert not any(",loss,squares," in line for line in history)
+
+
+def training_without_squares(tmp_path: Path, shapes: dict) -> dict[str, torch.Tensor]:
+    """Weights of a network that never had the task."""
+    fewer = {**shapes, "tasks": {"kind": shapes["tasks"]["kind"]}, "sources": shapes["sources"][:1]}
+    return training(tmp_path, fewer).network.state_dict()
+
+
+def test_a_start_that_does_not_fit_is_refused(tmp_path, shapes):
+    with pytest.raises(OneglanceError, match=r"holds no best\.safetensors"):
+        training(tmp_path, shapes, **{"train.start": str(tmp_path)})
+    checkpoint.save(tmp_path / "x.safetensors", {"a": torch.zeros(1)}, {})
+    with pytest.raises(OneglanceError, match=r"nothing in .* fits"):
+        training(tmp_path, shapes, **{"train.start": str(tmp_path / "x.safetensors")})
+    shapes["tasks"]["squares"]["freeze"] = True
+    with pytest.raises(OneglanceError, match=r"tasks\.squares\.freeze: its head would stay random"):
+        parse_config({**shapes, "train": {"epochs": 1}})
+    with pytest.raises(OneglanceError, match=r"tasks\.squares\.freeze: .* has no weights for its head"):
+        checkpoint.save(tmp_path / "x.safetensors", training_without_squares(tmp_path, shapes), {})
+        training(tmp_path, shapes, **{"train.start": str(tmp_path / "x.safetensors")})
 
 
 def test_a_loss_that_is_not_finite_stops_with_the_batch_saved(tmp_path, shapes, monkeypatch):
@@ -282,7 +306,9 @@ def test_without_a_score_there_is_no_best_and_no_patience_is_lost(tmp_path, shap
 
 
 def test_a_mosaic_with_nothing_but_a_frozen_task_is_no_step(tmp_path, shapes):
+    checkpoint.save(tmp_path / "start.safetensors", training(tmp_path, shapes).network.state_dict(), {})
     shapes["tasks"]["squares"]["freeze"] = True
+    shapes["train"]["start"] = str(tmp_path / "start.safetensors")
     shapes["augment"] = {"mosaic": 1.0}
     manifest = build_manifest(parse_config(shapes), tmp_path, Problems())
     labelled = manifest.select(np.flatnonzero(manifest.labelled("squares")))

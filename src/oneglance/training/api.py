@@ -114,9 +114,12 @@ def _absolute(config: Config, base: Path) -> Config:
     trunk = config.trunk
     if isinstance(trunk.pretrained, Path):
         trunk = trunk.model_copy(update={"pretrained": base / trunk.pretrained})
+    train = config.train
+    if train.start is not None:
+        train = train.model_copy(update={"start": base / train.start})
     # A source's name comes from its own paths, before `root` is put before them.
     sources = tuple(
         source.model_copy(update={"root": source.folder(base), "name": source.source_name(base)})
         for source in config.sources
     )
-    return config.model_copy(update={"trunk": trunk, "sources": sources})
+    return config.model_copy(update={"trunk": trunk, "train": train, "sources": sources})

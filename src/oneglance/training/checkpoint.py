@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from oneglance.errors import OneglanceError
 
@@ -33,6 +33,26 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             return {name: file.get_tensor(name) for name in file.keys()}, facts  # noqa: SIM118 (not a dict)
     except (SafetensorError, KeyError, ValueError) as error:
         raise OneglanceError(f"{path}: not a file that oneglance wrote ({error})") from error
+
+
+def take_over(network: nn.Module, path: Path) -> list[str]:
+    """Put an earlier run's tensors of the same name and shape into ``network``; returns the names that were not found.
+
+    ``path``: the run's folder (its best weights, else its last) or a weights file. Raises OneglanceError where there is
+    none, or nothing in it fits.
+    """
+    if path.is_dir():
+        found = [path / name for name in ("best.safetensors", "last.safetensors") if (path / name).is_file()]
+        if not found:
+            raise OneglanceError(f"train.start: {path} holds no best.safetensors or last.safetensors")
+        path = found[0]
+    tensors, _ = load(path)
+    own = network.state_dict()
+    fitting = {name: t for name, t in tensors.items() if name in own and own[name].shape == t.shape}
+    if not fitting:
+        raise OneglanceError(f"train.start: nothing in {path} fits this network; is its trunk another one?")
+    network.load_state_dict(fitting, strict=False)
+    return [name for name in own if name not in fitting]
 
 
 def pack(**parts: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -97,6 +97,12 @@ class Training:
         torch.manual_seed(self.settings.seed)
         self.tasks = create_tasks(config.tasks)
         self.network = Network(self.tasks, config.trunk)
+        new = checkpoint.take_over(self.network, self.settings.start) if self.settings.start is not None else []
+        random = [
+            n for n, t in self.tasks.items() if t.settings.freeze and any(k.startswith(f"heads.{n}.") for k in new)
+        ]
+        if random:
+            raise OneglanceError(f"tasks.{random[0]}.freeze: {self.settings.start} has no weights for its head")
         self.loader = self._loader()
         self.total = self.loader.steps * self.settings.epochs
         for name, task in self.tasks.items():

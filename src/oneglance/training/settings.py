@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -29,6 +30,10 @@ class TrainSettings(BaseModel):
     )
     precision: Literal["auto", "32", "bf16"] = Field(
         "auto", description="`auto`: bf16 where the processor computes with it, else 32."
+    )
+    start: Path | None = Field(
+        None,
+        description="An earlier run's folder, or a weights file of one: what fits by name and shape is taken over.",
     )
     seed: int = Field(0, ge=0, description="Seed of everything random.")
     workers: int | None = Field(None, ge=0, description="Loading processes; default: cores - 1.")
