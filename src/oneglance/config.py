@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -165,6 +166,7 @@ def parse_config(data: Any, name: str = "configuration", overrides: Sequence[str
     """A configuration from a mapping; ``name`` stands in messages."""
     if not isinstance(data, dict):
         raise OneglanceError(f"{name}: must be a mapping with `tasks` and `sources`")
+    data = copy.deepcopy(data)
     for override in overrides:
         _override(data, override)
     try:
