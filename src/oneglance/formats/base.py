@@ -8,6 +8,7 @@ is never negative*.
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +21,7 @@ from oneglance.errors import Problems
 from oneglance.manifest import Columns
 
 
-class SourceSettings(BaseModel):
+class SourceSettings(BaseModel, ABC):
     """What every source can be told in the YAML. Paths are relative to ``root``, and that to the YAML's
     folder.
 
@@ -91,28 +92,28 @@ class SourceSettings(BaseModel):
         top = self.folder(base) if self.root is not None else self.image_folder(base)
         return self.name or top.resolve().name or self.format
 
+    @abstractmethod
     def read(self, columns: Columns, problems: Problems, base: Path) -> Iterator[Record]:
         """Yield a record an image, in a fixed order; bad rows are added to ``problems`` and passed over.
 
         Raises OneglanceError where the source as a whole can't be read.
         """
-        raise NotImplementedError
 
     @classmethod
+    @abstractmethod
     def write(cls, records: Iterable[Record], columns: Columns, out: Path, options: WriteOptions) -> list[str]:
         """Write a data set into the new folder ``out``; returns sentences that say what could not be held,
         with counts.
 
         Raises OneglanceError where ``out`` holds something already.
         """
-        raise NotImplementedError
 
     @classmethod
+    @abstractmethod
     def recognise(cls, folder: Path) -> list[Suggestion]:
         """The data sets of this format in a folder, their paths relative to it; looks at some thousand files
         at most.
         """
-        raise NotImplementedError
 
 
 class WriteOptions(BaseModel):

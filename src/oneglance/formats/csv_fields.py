@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -30,7 +31,7 @@ from oneglance.manifest import Column
 _NOTHING = frozenset({"", "nan", "na", "n/a", "null"})
 
 
-class _Reader:
+class _Reader(ABC):
     """Reads one task's annotation from the rows of an image; ``many``: all rows are used, not only the
     first.
     """
@@ -49,16 +50,9 @@ class _Reader:
             )
         return self.table.need(name, f"task {self.task!r}")
 
+    @abstractmethod
     def read(self, rows: list[Row], image: Found) -> Annotation | None:
         """The annotation, None where it is unknown; what can't be used is reported."""
-        try:
-            return self.of(rows[0], image)
-        except Bad as error:
-            self.reading.problem(rows[0].where, f"task {self.task!r}: {error}; unknown")
-            return None
-
-    def of(self, row: Row, image: Found) -> Annotation | None:
-        raise NotImplementedError
 
     def known(self, cell: str) -> str:
         """The task's class for a cell; raises Bad where it has none."""
@@ -71,7 +65,23 @@ class _Reader:
         return found
 
 
-class _LabelReader(_Reader):
+class _RowReader(_Reader):
+    """Reads the annotation from the image's first row."""
+
+    def read(self, rows: list[Row], image: Found) -> Annotation | None:
+        """The annotation, None where it is unknown; what can't be used is reported."""
+        try:
+            return self.of(rows[0], image)
+        except Bad as error:
+            self.reading.problem(rows[0].where, f"task {self.task!r}: {error}; unknown")
+            return None
+
+    @abstractmethod
+    def of(self, row: Row, image: Found) -> Annotation | None:
+        """The annotation that a row gives; raises Bad where it can't be used."""
+
+
+class _LabelReader(_RowReader):
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         self.at = self.place(self.field.column, "column")
@@ -87,7 +97,7 @@ class _IdentityReader(_LabelReader):
         return Identity(self.values.get(cell, cell)) if cell else None
 
 
-class _TagsReader(_Reader):
+class _TagsReader(_RowReader):
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         if self.field.columns is None:
@@ -128,7 +138,7 @@ class _TagsReader(_Reader):
         return self.reading.looked_for(self.task, None)
 
 
-class _NumbersReader(_Reader):
+class _NumbersReader(_RowReader):
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         names = self.field.columns or ([self.field.column] if self.field.column else [])
@@ -146,7 +156,7 @@ class _NumbersReader(_Reader):
         return Numbers(np.array([math.nan if value is None else value for value in found], np.float32))
 
 
-class _PointsReader(_Reader):
+class _PointsReader(_RowReader):
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         field = self.field

@@ -90,7 +90,7 @@ class Keypoints(Task[KeypointsSettings]):
     finest_stride = 4
     score = "nme"
     higher_is_better = False
-    _window = 2  # cells to each side of the peak that take part in the reading
+    _window = 3  # cells to each side of the peak that take part in the reading
 
     @property
     def column(self) -> Column:
