@@ -76,7 +76,11 @@ def main() -> None:
             seeded = config.model_copy(update={"train": config.train.model_copy(update={"seed": seed})})
             folder = options.out / "keypoints" / f"{variant.replace(' ', '_').replace(chr(39), '')}_{seed}"
             results.append(train_and_score(seeded, folder)["scores"])
-        rows[variant] = {f"{task} NME": spread([r[task]["nme"] for r in results]) for task in config.tasks}
+        rows[variant] = {
+            f"{task} {text}": spread([r[task][name] for r in results])
+            for task in config.tasks
+            for name, text in (("nme", "NME"), ("nme_median", "median"), ("pck", "PCK@0.1"))
+        }
     print(table(rows))
 
 
