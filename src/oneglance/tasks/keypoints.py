@@ -166,9 +166,9 @@ def _bell(offsets: Tensor, sigma: float) -> Tensor:
 class KeypointsMetric:
     """NME: mean over images of the mean distance over labelled points / the normaliser, in original pixels.
 
-    ``nme_median``: the median over images, which a few that went wholly wrong leave alone. ``pck``: the share of labelled
-    points nearer than a tenth of the normaliser. An image whose normaliser is zero or whose normalising points are not
-    labelled is left out of all three, and counted in ``unnormalised``.
+    ``nme_median``: the median over images, which a few that went wholly wrong leave alone. ``pck``: the share of
+    labelled points nearer than a tenth of the normaliser. An image whose normaliser is zero or whose normalising
+    points are not labelled is left out of all three, and counted in ``unnormalised``.
     """
 
     def __init__(self, settings: KeypointsSettings) -> None:
