@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -141,9 +140,3 @@ def load(run: str | Path, weights: str = "auto", device: str = "auto") -> Model:
     except RuntimeError as error:
         raise OneglanceError(f"{found[0]}: the weights do not fit {folder / 'config.yaml'} ({error})") from error
     return Model(network, tasks, config, device)
-
-
-def facts_of(run: Path) -> dict[str, Any]:
-    """What a run's ``run.json`` says: base folder of the data, versions, scores."""
-    facts: dict[str, Any] = json.loads((run / "run.json").read_text(encoding="utf-8"))
-    return facts

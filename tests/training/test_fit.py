@@ -357,3 +357,23 @@ def test_sources_keep_their_names_when_their_paths_become_absolute(tmp_path):
 def test_a_device_that_is_not_there_is_said(tmp_path, shapes):
     with pytest.raises(OneglanceError, match=r"train\.device 'gpu0' can't be used here"):
         training(tmp_path, shapes, **{"train.device": "gpu0"})
+
+
+@pytest.mark.parametrize("freeze", [True, False])
+def test_what_a_head_knows_of_its_labels_is_taken_over_with_its_weights(tmp_path, shapes, freeze):
+    shapes["tasks"]["size"] = {"kind": "regression", "targets": ["pixels"]}
+    shapes["sources"].append(
+        {"format": "csv", "name": "shapes", "root": "data", "labels": "sizes.csv", "tasks": {"size": ["pixels"]}}
+    )
+    images = sorted(path.relative_to(tmp_path / "data") for path in (tmp_path / "data").rglob("*.png"))
+    lines = [f"{path},{100 + 10 * k}" for k, path in enumerate(images)]
+    (tmp_path / "data" / "sizes.csv").write_text("\n".join(["image,pixels", *lines]))
+    one = training(tmp_path, shapes)
+    mean = one.network.heads["size"].mean
+    assert mean.item() > 100
+    with torch.no_grad():
+        mean.fill_(7)
+    checkpoint.save(tmp_path / "x.safetensors", one.network.state_dict(), {})
+    shapes["tasks"]["size"]["freeze"] = freeze
+    again = training(tmp_path, shapes, **{"train.start": str(tmp_path / "x.safetensors")})
+    assert again.network.heads["size"].mean.item() == 7

@@ -97,17 +97,18 @@ class Training:
         torch.manual_seed(self.settings.seed)
         self.tasks = create_tasks(config.tasks)
         self.network = Network(self.tasks, config.trunk)
-        new = checkpoint.take_over(self.network, self.settings.start) if self.settings.start is not None else []
-        random = [
-            n for n, t in self.tasks.items() if t.settings.freeze and any(k.startswith(f"heads.{n}.") for k in new)
-        ]
-        if random:
-            raise OneglanceError(f"tasks.{random[0]}.freeze: {self.settings.start} has no weights for its head")
+        earlier = self.settings.start
+        new = list(self.network.state_dict()) if earlier is None else checkpoint.take_over(self.network, earlier)
+        untaught = [name for name in self.tasks if any(key.startswith(f"heads.{name}.") for key in new)]
+        for name in untaught:
+            if self.tasks[name].settings.freeze:
+                raise OneglanceError(f"tasks.{name}.freeze: {earlier} has no weights for its head")
         self.loader = self._loader()
         self.total = self.loader.steps * self.settings.epochs
-        for name, task in self.tasks.items():
+        for name in untaught:  # what an earlier run's head knows of its labels goes with its weights
             rows = self.manifest.rows(split="train")
-            task.learn_statistics(manifest, rows[manifest.labelled(name)[rows]], self.network.heads[name])
+            rows = rows[manifest.labelled(name)[rows]]
+            self.tasks[name].learn_statistics(manifest, rows, self.network.heads[name])
         self.optimizer = create_optimizer(self.network, self.settings)
         self.average = AveragedWeights(self.network, self.settings.ema, self.total)
         self.balance = balancing.create(config.balance, {n: t.settings.weight for n, t in self.tasks.items()})
@@ -160,6 +161,7 @@ class Training:
         steps = self.loader.steps
         pending: _Made | None = None
         sums: dict[str, list[Tensor]] = {}
+        shown: dict[str, float] = {}
         for number, batch in enumerate(self.loader.epoch(epoch, first), first):
             step = epoch * steps + number
             self._report(batch.problems)
@@ -170,11 +172,12 @@ class Training:
                 pending = made
                 for name, of_task in made.terms.items():
                     sums.setdefault(name, []).append(torch.stack(list(of_task.values())).sum())
-                if number % LOG_EVERY == 0:
-                    logs.write(step, epoch, "loss", _floats(made.terms))
+                if number % LOG_EVERY == 0:  # reading the figures makes the device wait
+                    figures = _floats(made.terms)
+                    shown.update({name: sum(of_task.values()) for name, of_task in figures.items()})
+                    logs.write(step, epoch, "loss", figures)
                     logs.write(step, epoch, "rate", {"": {"lr": self.optimizer.param_groups[0]["lr"]}})
             clock.saw(len(batch.images))
-            shown = {n: float(v[-1]) for n, v in sums.items()} if progress.live else {}
             progress.step(epoch, shown, clock.rate)
             if (step + 1) % self.settings.checkpoint_every == 0 and number + 1 < steps:
                 self._check(pending)

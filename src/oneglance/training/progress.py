@@ -25,7 +25,7 @@ class TrainingProgress:
 
     def __init__(self, steps: int, epochs: int, done: int = 0, quiet: bool = False) -> None:
         self.console = Console(stderr=True, quiet=quiet)
-        self.live = self.console.is_terminal
+        self._live = self.console.is_terminal
         self._epochs = epochs
         self._bar = Progress(
             SpinnerColumn(),
@@ -38,7 +38,7 @@ class TrainingProgress:
             TimeRemainingColumn(),
             TextColumn("{task.fields[losses]}"),
             console=self.console,
-            disable=not self.live,
+            disable=not self._live,
             speed_estimate_period=120,
         )
         self._id = self._bar.add_task("epoch 1", total=steps, completed=done, rate="", losses="")
@@ -62,7 +62,7 @@ class TrainingProgress:
 
     def epoch(self, epoch: int, losses: Mapping[str, float], images_per_second: float, left_s: float) -> None:
         """One epoch was made."""
-        if not self.live:
+        if not self._live:
             shown = "  ".join(f"{name} {value:.4f}" for name, value in losses.items())
             self.console.print(
                 f"epoch {epoch + 1}/{self._epochs}  {images_per_second:.1f} images/s  "
