@@ -18,7 +18,6 @@ WEIGHTS = (
     "trunk.mean=[0.5, 0.5, 0.5]",
     "trunk.std=[0.5, 0.5, 0.5]",
     "trunk.freeze_norm=true",
-    "train.trunk_lr=0.5",
 )
 
 
