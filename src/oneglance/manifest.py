@@ -164,24 +164,6 @@ class Manifest:
         return digest.hexdigest()[:16]
 
 
-def concat(manifests: Sequence[Manifest]) -> Manifest:
-    """All rows of several manifests; their columns are united, and null where a manifest lacks one."""
-    columns: dict[str, Column] = {}
-    for manifest in manifests:
-        for name, column in manifest.columns.items():
-            if columns.setdefault(name, column) != column:
-                raise OneglanceError(f"task {name!r} is not the same in the manifests to be joined")
-    schema = _schema(columns)
-    tables = []
-    for manifest in manifests:
-        rows = len(manifest)
-        arrays = [
-            manifest.table[f.name] if f.name in manifest.table.column_names else pa.nulls(rows, f.type) for f in schema
-        ]
-        tables.append(pa.Table.from_arrays(arrays, schema=schema))
-    return Manifest(pa.concat_tables(tables) if tables else schema.empty_table(), columns)
-
-
 def join(manifest: Manifest, problems: Problems, path: Path | None = None) -> Manifest:
     """Rows that speak of one image become one row with the labels of all of them; the order becomes that of the paths.
 

@@ -129,16 +129,13 @@ def _augmented(
     rng: np.random.Generator,
 ) -> tuple[Picture, dict[str, Annotation]]:
     """What training would make of the image, by the same functions; of a mosaic, one tile."""
-    import torch
-
     settings = config.augment_of(record.source)
     height, width = config.train.size
     source = (image.shape[1], image.shape[0])
     may_flip = all(tasks[name].flip_pairs is not None for name in labels)
     frame = Frame(draw_matrix(rng, settings, source, (height, width), may_flip), width, height, *source)
     warped = warp_image(image, frame.matrix, (height, width), fill=FILL, source_wh=source)
-    tensor = torch.from_numpy(np.ascontiguousarray(warped.transpose(2, 0, 1)))
-    coloured = np.ascontiguousarray(jitter(tensor, rng, settings).numpy().transpose(1, 2, 0))
+    coloured = jitter(warped, rng, settings)
     moved = {name: warp(one, frame, flip_pairs=tasks[name].flip_pairs or ()) for name, one in labels.items()}
     return coloured, moved
 

@@ -17,12 +17,11 @@ from oneglance.data.geometry import (
     Frame,
     Matrix,
     Rectangle,
+    bounds,
     reflection,
     rotation,
     scaling,
     shearing,
-    translation,
-    warp_boxes,
 )
 
 #: In a mosaic an image fills its tile, but is not magnified beyond this multiple of what would fit whole.
@@ -146,7 +145,7 @@ def _draw(
     Every number is drawn whatever the settings are, so that changing one setting leaves the others' draws
     alone.
     """
-    mirror, size, aspect, turn, slant, right, down = rng.random(7)
+    mirror, size, aspect, turn, slant, right, down = rng.random(7).tolist()
     scale = base * math.exp(_between(math.log(settings.scale[0]), math.log(settings.scale[1]), size))
     wider = settings.aspect ** _between(-0.5, 0.5, aspect)
     matrix = scaling(scale * wider, scale / wider)
@@ -157,13 +156,14 @@ def _draw(
         matrix = shearing(math.tan(math.radians(_between(-settings.shear, settings.shear, slant)))) @ matrix
     if settings.rotate:
         matrix = rotation(_between(-settings.rotate, settings.rotate, turn)) @ matrix
-    x1, y1, x2, y2 = warp_boxes([[0, 0, *source_wh]], matrix)[0].astype(np.float64)
+    x1, y1, x2, y2 = bounds(source_wh, matrix)
     # Room is negative where the image is larger than the place: then it is the overhang, and the same rule
     # crops.
     room_x, room_y = (place[2] - place[0]) - (x2 - x1), (place[3] - place[1]) - (y2 - y1)
     dx = place[0] - x1 + room_x * (0.5 + settings.translate * (right - 0.5))
     dy = place[1] - y1 + room_y * (0.5 + settings.translate * (down - 0.5))
-    return translation(dx, dy) @ matrix
+    matrix[:2, 2] += dx, dy
+    return matrix
 
 
 def _between(low: float, high: float, share: float) -> float:

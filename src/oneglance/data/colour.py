@@ -12,11 +12,11 @@ import math
 
 import cv2
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from oneglance.data.augment import AugmentSettings
+
+Image = NDArray[np.uint8]
 
 #: Brightness as the eye weighs red, green and blue (ITU-R BT.601).
 LUMA = np.array([0.299, 0.587, 0.114])
@@ -24,8 +24,8 @@ _TO_YIQ = np.array([LUMA, [0.595716, -0.274453, -0.321263], [0.211456, -0.522591
 _FROM_YIQ = np.linalg.inv(_TO_YIQ)
 
 
-def jitter(image: Tensor, rng: np.random.Generator, settings: AugmentSettings) -> Tensor:
-    """An image uint8 [3, H, W] with its colours changed as drawn from ``rng``, uint8 [3, H, W].
+def jitter(image: Image, rng: np.random.Generator, settings: AugmentSettings) -> Image:
+    """An image uint8 [H, W, 3] with its colours changed as drawn from ``rng``, uint8 [H, W, 3].
 
     Brightness and contrast are factors 1 +- strength, contrast about the image's mean brightness; saturation
     is a factor 1 +- strength on the distance from grey; hue is an angle.
@@ -40,15 +40,16 @@ def jitter(image: Tensor, rng: np.random.Generator, settings: AugmentSettings) -
     matrix = brightness * contrast * colour_matrix(saturation, turn)
     offset = 0.0
     if contrast != 1:
-        offset = (1 - contrast) * brightness * float(LUMA @ _means(image))
-    if offset or not np.array_equal(matrix, np.eye(3)):
-        image = _transformed(image, matrix, offset)
+        offset = (1 - contrast) * brightness * float(LUMA @ cv2.mean(image)[:3])
+    if (brightness, contrast, saturation, turn) != (1, 1, 1, 0):
+        image = cv2.transform(image, np.column_stack([matrix, np.full(3, offset)]).astype(np.float32))
     if blur < settings.blur:
-        image = _blurred(image, 0.4 + 1.1 * sigma)
+        image = cv2.GaussianBlur(image, (0, 0), 0.4 + 1.1 * sigma)
     if settings.noise:
         deviation = 255 * settings.noise * noise
-        drawn = torch.from_numpy(rng.standard_normal(image.shape, np.float32))
-        image = drawn.mul_(deviation).add_(image).round_().clamp_(0, 255).to(torch.uint8)
+        drawn = rng.standard_normal(image.shape, np.float32)
+        drawn *= deviation
+        image = cv2.add(image, drawn, dtype=cv2.CV_8U)  # rounded, and cut off at 0 and 255
     return image
 
 
@@ -61,21 +62,3 @@ def colour_matrix(saturation: float, turn: float) -> NDArray[np.float64]:
         return np.eye(3)
     c, s = saturation * math.cos(turn), saturation * math.sin(turn)
     return _FROM_YIQ @ np.array([[1, 0, 0], [0, c, s], [0, -s, c]]) @ _TO_YIQ
-
-
-def _means(image: Tensor) -> NDArray[np.float64]:
-    """The mean of each channel of a uint8 image [3, H, W], float64 [3]."""
-    return np.array([cv2.mean(plane)[0] for plane in image.numpy()])
-
-
-def _transformed(image: Tensor, matrix: NDArray[np.float64], offset: float) -> Tensor:
-    """Every pixel's colour through a matrix [3, 3], plus an offset; uint8 [3, H, W]."""
-    flat = image.reshape(3, -1).to(torch.float32)
-    shift = torch.full((3, 1), offset, dtype=torch.float32)
-    moved = torch.addmm(shift, torch.from_numpy(matrix.astype(np.float32)), flat)
-    return moved.round_().clamp_(0, 255).to(torch.uint8).reshape(image.shape)
-
-
-def _blurred(image: Tensor, sigma: float) -> Tensor:
-    out = [cv2.GaussianBlur(plane, (0, 0), sigma) for plane in np.ascontiguousarray(image.numpy())]
-    return torch.from_numpy(np.stack(out))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -15,10 +16,10 @@ from torch.utils.data import Dataset
 from oneglance.annotations import Annotation, Instances, Record, Segments
 from oneglance.data.augment import AugmentSettings, draw_matrix, mosaic_frames
 from oneglance.data.colour import jitter
-from oneglance.data.geometry import Frame, letterbox, warp_image
+from oneglance.data.geometry import Frame, largest_scale, letterbox, warp_image
 from oneglance.data.mixing import Draw
 from oneglance.data.warp import warp
-from oneglance.decode import ImageError, decode, decode_mask
+from oneglance.decode import ImageError, decode_mask, decode_padded
 from oneglance.errors import Problem
 from oneglance.manifest import Manifest
 
@@ -31,12 +32,12 @@ VOID = 255
 
 @dataclass
 class Sample:
-    """One image, ready: ``image`` uint8 [3, H, W]; ``targets`` by task, of the tasks it is labelled for only.
+    """One image, ready: ``image`` uint8 [H, W, 3]; ``targets`` by task, of the tasks it is labelled for only.
 
     ``truths``: the labels in original pixels, masks decoded (evaluation only).
     """
 
-    image: Tensor
+    image: np.ndarray
     targets: dict[str, dict[str, np.ndarray]]
     frame: Frame
     row: int
@@ -45,8 +46,11 @@ class Sample:
 
 @dataclass
 class Batch:
-    """What a step sees. ``images`` uint8 [B, 3, H, W]; for each task that occurs, ``rows`` int64 [n] says which images
-    are labelled for it, and ``targets`` are those of these n images, in this order."""
+    """What a step sees.
+
+    ``images`` uint8 [B, 3, H, W] (in memory, the channels of a pixel lie together); for each task that occurs, ``rows``
+    int64 [n] says which images are labelled for it, and ``targets`` are those of these n images, in this order.
+    """
 
     images: Tensor
     rows: dict[str, Tensor]
@@ -110,7 +114,7 @@ class AnnotatedImages(Dataset):
         matrix = letterbox((record.width, record.height), self.size)
         frame = Frame(matrix, self.size[1], self.size[0], record.width, record.height)
         image = _picture(record, frame)
-        return Sample(_tensor(image), self._targets(labels, frame), frame, row, truths=labels)
+        return Sample(image, self._targets(labels, frame), frame, row, truths=labels)
 
     def _augmented(self, record: Record, row: int, rng: np.random.Generator, augment: AugmentSettings) -> Sample:
         if augment.mosaic and rng.random() < augment.mosaic:
@@ -124,7 +128,7 @@ class AnnotatedImages(Dataset):
         source = (record.width, record.height)
         matrix = draw_matrix(rng, augment, source, self.size, self._may_flip(labels))
         frame = Frame(matrix, self.size[1], self.size[0], *source)
-        image = jitter(_tensor(_picture(record, frame)), rng, augment)
+        image = jitter(_picture(record, frame), rng, augment)
         return Sample(image, self._targets(labels, frame), frame, row)
 
     def _mosaic(self, first: Record, row: int, rng: np.random.Generator, augment: AugmentSettings) -> Sample | None:
@@ -156,7 +160,7 @@ class AnnotatedImages(Dataset):
             ]
             whole = Frame(np.eye(3), self.size[1], self.size[0], self.size[1], self.size[0])
             targets[name] = task.encode(_compose(parts), whole)
-        return Sample(jitter(_tensor(canvas), rng, augment), targets, frames[0], row)
+        return Sample(jitter(canvas, rng, augment), targets, frames[0], row)
 
     def _labels(self, record: Record) -> dict[str, Annotation]:
         """What is known of the image, masks decoded."""
@@ -180,8 +184,8 @@ class AnnotatedImages(Dataset):
         return targets
 
 
-def collate(tasks: Mapping[str, Task[Any]], samples: Sequence[Sample | Problem]) -> Batch | None:
-    """A batch from samples; what could not be read is in ``problems``. None where nothing could be read."""
+def collate(tasks: Mapping[str, Task[Any]], samples: Sequence[Sample | Problem]) -> Batch:
+    """A batch from samples; what could not be read is in ``problems``."""
     good = [sample for sample in samples if isinstance(sample, Sample)]
     problems = [sample for sample in samples if isinstance(sample, Problem)]
     rows: dict[str, Tensor] = {}
@@ -191,9 +195,15 @@ def collate(tasks: Mapping[str, Task[Any]], samples: Sequence[Sample | Problem])
         if at:
             rows[name] = torch.tensor(at)
             targets[name] = task.collate([good[i].targets[name] for i in at])
-    images = torch.stack([s.image for s in good]) if good else torch.zeros(0, 3, 1, 1, dtype=torch.uint8)
+    images = torch.from_numpy(np.stack([s.image for s in good]) if good else np.zeros((0, 1, 1, 3), np.uint8))
     return Batch(
-        images, rows, targets, [s.frame for s in good], [s.row for s in good], [s.truths for s in good], problems
+        images.permute(0, 3, 1, 2),
+        rows,
+        targets,
+        [s.frame for s in good],
+        [s.row for s in good],
+        [s.truths for s in good],
+        problems,
     )
 
 
@@ -220,17 +230,13 @@ def load_segments(annotation: Segments, classes: tuple[str, ...], source_wh: tup
 
 
 def _picture(record: Record, frame: Frame, into: np.ndarray | None = None) -> np.ndarray:
-    scale = float(np.linalg.norm(frame.matrix[:2, :2], 2))
-    enough = (int(np.ceil(record.height * scale)), int(np.ceil(record.width * scale)))
-    image = decode(record.path, enough=enough)
+    scale = largest_scale(frame.matrix)
+    enough = (math.ceil(record.height * scale), math.ceil(record.width * scale))
+    image = decode_padded(record.path, enough=enough)
     size, source = (frame.height, frame.width), (record.width, record.height)
     if into is None:
         return warp_image(image, frame.matrix, size, fill=FILL, source_wh=source)
     return warp_image(image, frame.matrix, size, source_wh=source, into=into, clip=frame.clip)
-
-
-def _tensor(image: np.ndarray) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
 
 
 def _compose(parts: Sequence[Annotation]) -> Annotation:

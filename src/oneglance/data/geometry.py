@@ -65,11 +65,6 @@ def letterbox(source_wh: tuple[int, int], size_hw: tuple[int, int]) -> Matrix:
     return translation((width - w * scale) / 2, (height - h * scale) / 2) @ scaling(scale)
 
 
-def stretch(source_wh: tuple[int, int], size_hw: tuple[int, int]) -> Matrix:
-    """Fill an input of (height, width) with an image of (width, height), whatever becomes of its aspect."""
-    return scaling(size_hw[1] / source_wh[0], size_hw[0] / source_wh[1])
-
-
 def is_reflection(matrix: Matrix) -> bool:
     """Whether left and right change places."""
     return bool(matrix[0, 0] * matrix[1, 1] - matrix[0, 1] * matrix[1, 0] < 0)
@@ -77,7 +72,18 @@ def is_reflection(matrix: Matrix) -> bool:
 
 def invert(matrix: Matrix) -> Matrix:
     """The way back; raises numpy.linalg.LinAlgError where there is none."""
-    return np.linalg.inv(matrix).astype(np.float64, copy=False)
+    (a, b, x), (c, d, y) = matrix[:2].tolist()
+    det = a * d - b * c
+    if det == 0:
+        raise np.linalg.LinAlgError("the matrix can't be inverted: it takes a plane to a line")
+    p, q, r, s = d / det, -b / det, -c / det, a / det
+    return np.array([[p, q, -p * x - q * y], [r, s, -r * x - s * y], [0, 0, 1]], np.float64)
+
+
+def largest_scale(matrix: Matrix) -> float:
+    """The factor by which the matrix stretches what it stretches most: the largest singular value of its 2x2 part."""
+    (a, b, _), (c, d, _) = matrix[:2].tolist()
+    return (math.hypot(a + d, c - b) + math.hypot(a - d, c + b)) / 2
 
 
 def keeps_axes(matrix: Matrix) -> bool:
@@ -94,6 +100,19 @@ def warp_points(xy: ArrayLike, matrix: Matrix) -> FloatArray:
     return (points @ matrix[:2, :2].T + matrix[:2, 2]).astype(np.float32)
 
 
+def bounds(source_wh: tuple[int, int], matrix: Matrix) -> Window:
+    """The upright box x1 y1 x2 y2 around a whole image of (width, height) taken through the matrix."""
+    (a, b, x), (c, d, y) = matrix[:2].tolist()
+    w, h = source_wh
+    right, down, along, below = a * w, b * h, c * w, d * h
+    return (
+        x + min(right, 0) + min(down, 0),
+        y + min(along, 0) + min(below, 0),
+        x + max(right, 0) + max(down, 0),
+        y + max(along, 0) + max(below, 0),
+    )
+
+
 def warp_boxes(boxes: ArrayLike, matrix: Matrix) -> FloatArray:
     """The upright boxes around boxes x1 y1 x2 y2, [N, 4], taken through the matrix, float32 [N, 4].
 
@@ -108,11 +127,6 @@ def warp_boxes(boxes: ArrayLike, matrix: Matrix) -> FloatArray:
     low = np.minimum(x1 * ax, x2 * ax) + np.minimum(y1 * ay, y2 * ay) + matrix[:2, 2]
     high = np.maximum(x1 * ax, x2 * ax) + np.maximum(y1 * ay, y2 * ay) + matrix[:2, 2]
     return np.concatenate([low, high], 1).astype(np.float32)
-
-
-def clip_boxes(boxes: ArrayLike, width: float, height: float) -> FloatArray:
-    """Boxes [N, 4] cut off at an image's edges, float32 [N, 4]; of one that lies outside no area remains."""
-    return clip_to(boxes, (0, 0, width, height))
 
 
 def clip_to(boxes: ArrayLike, window: Window) -> FloatArray:
@@ -159,6 +173,7 @@ def warp_image(
     """An image uint8 [H, W, 3] through the matrix, resampled once (bilinear), uint8 [h, w, 3].
 
     Args:
+        image: a fourth byte a pixel is allowed and left out; OpenCV warps four bytes three times as fast as three.
         matrix: from the original's pixels to the output's.
         size_hw: (h, w) of the output.
         fill: colour where no image is.
@@ -170,11 +185,10 @@ def warp_image(
     What shrinks by two or more is first averaged over blocks of pixels: sampled alone, fine detail would
     flicker.
     """
-    out = np.empty((*size_hw, 3), np.uint8) if into is None else into
-    if into is None:
-        out[:] = fill
+    out = _filled(size_hw, fill) if into is None else into
     x1, y1, x2, y2 = clip or (0, 0, size_hw[1], size_hw[0])
-    here = matrix @ _to_original(image.shape, source_wh)
+    unit = _to_original(image.shape, source_wh)
+    here = matrix if unit is None else matrix @ unit
     left, top, right, bottom = _covered(image.shape, here)
     image, here = _reduced(image, here)
     rows, columns = slice(y1, y2), slice(x1, x2)
@@ -182,20 +196,36 @@ def warp_image(
     if keeps_axes(here):
         # The image has straight edges here: it fills the pixels whose centres it covers, up to its very edge.
         if into is not None:
-            out[rows, columns] = fill
+            out[rows, columns] = _filled((y2 - y1, x2 - x1), fill)
         columns = slice(max(x1, left), min(x2, right))
         rows = slice(max(y1, top), min(y2, bottom))
         border = cv2.BORDER_REPLICATE
     width, height = columns.stop - columns.start, rows.stop - rows.start
     if width <= 0 or height <= 0:
         return out
-    # OpenCV's coordinates have the centre of the first pixel at 0, ours at 0.5.
-    back = translation(-0.5, -0.5) @ invert(here) @ translation(columns.start + 0.5, rows.start + 0.5)
-    out[rows, columns] = cv2.warpAffine(
-        image, back[:2], (width, height), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-        borderMode=border, borderValue=fill,
+    back = _to_opencv(invert(here), columns.start, rows.start)
+    warped = cv2.warpAffine(
+        image, back, (width, height), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=border, borderValue=(*fill, 0),
     )  # fmt: skip
+    if warped.shape[2] == 4:
+        cv2.cvtColor(warped, cv2.COLOR_RGBA2RGB, dst=out[rows, columns])
+    else:
+        out[rows, columns] = warped
     return out
+
+
+def _to_opencv(back: Matrix, left: int, top: int) -> NDArray[np.float64]:
+    """A matrix [2, 3] from the pixels right of ``left`` and below ``top`` of the output, as OpenCV counts: the centre
+    of the first pixel is at 0 there, at 0.5 here."""
+    (a, b, x), (c, d, y) = back[:2].tolist()
+    u, v = left + 0.5, top + 0.5
+    return np.array([[a, b, a * u + b * v + x - 0.5], [c, d, c * u + d * v + y - 0.5]], np.float64)
+
+
+def _filled(size_hw: tuple[int, int], fill: tuple[int, int, int]) -> NDArray[np.uint8]:
+    """An image of one colour, uint8 [h, w, 3]; of a grey, numpy writes it ten times as fast."""
+    return np.full((*size_hw, 3), fill[0] if len(set(fill)) == 1 else fill, np.uint8)
 
 
 def warp_mask(
@@ -215,11 +245,12 @@ def warp_mask(
     """
     out = np.full(size_hw, void, np.uint8)
     x1, y1, x2, y2 = clip or (0, 0, size_hw[1], size_hw[0])
-    back = invert(matrix @ _to_original(mask.shape, source_wh))
+    unit = _to_original(mask.shape, source_wh)
+    back = invert(matrix if unit is None else matrix @ unit)
     if not keeps_axes(back):
-        shifted = translation(-0.5, -0.5) @ back @ translation(x1 + 0.5, y1 + 0.5)
+        shifted = _to_opencv(back, x1, y1)
         flags = cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
-        out[y1:y2, x1:x2] = cv2.warpAffine(mask, shifted[:2], (x2 - x1, y2 - y1), flags=flags, borderValue=void)
+        out[y1:y2, x1:x2] = cv2.warpAffine(mask, shifted, (x2 - x1, y2 - y1), flags=flags, borderValue=void)
         return out
     # Centres that fall between two pixels take the right one, whatever the rounding errors are.
     columns = np.floor(back[0, 0] * (np.arange(x1, x2) + 0.5) + back[0, 2] + 1e-6).astype(np.int64)
@@ -233,11 +264,11 @@ def warp_mask(
     return out
 
 
-def _to_original(shape: tuple[int, ...], source_wh: tuple[int, int] | None) -> Matrix:
-    """From pixels of what was decoded to those of the original."""
+def _to_original(shape: tuple[int, ...], source_wh: tuple[int, int] | None) -> Matrix | None:
+    """From pixels of what was decoded to those of the original; None where they are the same."""
     height, width = shape[:2]
     if source_wh is None or source_wh == (width, height):
-        return np.eye(3)
+        return None
     w, h = source_wh
     for s in (2, 4, 8):
         # A JPEG decoded at 1/s: its last pixels may reach over the edge of the original (see decode).
@@ -249,10 +280,10 @@ def _to_original(shape: tuple[int, ...], source_wh: tuple[int, int] | None) -> M
 def _reduced(image: NDArray[np.uint8], matrix: Matrix) -> tuple[NDArray[np.uint8], Matrix]:
     """The image averaged over blocks of pixels where the matrix shrinks it, and what remains to be done."""
     height, width = image.shape[:2]
-    scales = np.maximum(np.hypot(matrix[0, :2], matrix[1, :2]), 1e-9)
+    (a, b, _), (c, d, _) = matrix[:2].tolist()
     # The small addition lets a scale that should be 1/2 be 1/2 after rounding errors.
-    fx = max(min(int(1 / scales[0] + 1e-6), width), -(-width // _LONGEST))
-    fy = max(min(int(1 / scales[1] + 1e-6), height), -(-height // _LONGEST))
+    fx = max(min(int(1 / max(math.hypot(a, c), 1e-9) + 1e-6), width), -(-width // _LONGEST))
+    fy = max(min(int(1 / max(math.hypot(b, d), 1e-9) + 1e-6), height), -(-height // _LONGEST))
     if fx < 2 and fy < 2:
         return image, matrix
     fx, fy = max(fx, 1), max(fy, 1)
@@ -265,10 +296,10 @@ def _reduced(image: NDArray[np.uint8], matrix: Matrix) -> tuple[NDArray[np.uint8
 
 def _covered(shape: tuple[int, ...], matrix: Matrix) -> Rectangle:
     """The pixels x1 y1 x2 y2 whose centres an image of this shape covers, if the matrix keeps the axes."""
-    xs = np.sort(matrix[0, 0] * np.array([0, shape[1]]) + matrix[0, 2])
-    ys = np.sort(matrix[1, 1] * np.array([0, shape[0]]) + matrix[1, 2])
+    (a, _, x), (_, d, y) = matrix[:2].tolist()
+    xs, ys = (x, x + a * shape[1]), (y, y + d * shape[0])
     # The tolerance gives a centre on the edge to the same side whatever the rounding errors are.
-    left, top, right, bottom = (math.ceil(edge - 0.5 - 1e-6) for edge in (xs[0], ys[0], xs[1], ys[1]))
+    left, top, right, bottom = (math.ceil(edge - 0.5 - 1e-6) for edge in (min(xs), min(ys), max(xs), max(ys)))
     return left, top, right, bottom
 
 
@@ -305,9 +336,3 @@ class Frame:
     def window(self) -> Rectangle:
         """The part of the input that shows this image (if it reaches so far): the clip, or all."""
         return self.clip or (0, 0, self.width, self.height)
-
-    @property
-    def valid_box(self) -> FloatArray:
-        """Where the image lies in the input, x1 y1 x2 y2, float32 [4]; under rotation, the box around it."""
-        whole = warp_boxes([[0, 0, self.source_width, self.source_height]], self.matrix)
-        return clip_to(whole, self.window)[0]

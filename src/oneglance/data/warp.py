@@ -18,6 +18,7 @@ from oneglance.annotations import (
     Points,
     Rle,
     Segments,
+    changed,
 )
 from oneglance.data.geometry import (
     Frame,
@@ -158,7 +159,7 @@ class _Way:
                 changes["rle"] = self._rle(item.rle)
             if item.area is not None:
                 changes["area"] = item.area * growth
-            out.append(replace(item, **changes))  # type: ignore[arg-type]
+            out.append(changed(item, changes))
         return tuple(out)
 
     def _polygons(self, items: tuple[Instance, ...]) -> dict[int, list[FloatArray]]:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from oneglance.data.dataset import AnnotatedImages
-from oneglance.data.loader import default_workers, evaluation_loader
+from oneglance.data.loader import default_workers, evaluation_batches
 from oneglance.errors import OneglanceError, Problems
 from oneglance.evaluation.evaluate import Scores, evaluate
 from oneglance.manifest import Manifest
@@ -46,7 +46,7 @@ def evaluate_model(
     settings = model.config.train
     images = AnnotatedImages(manifest, model.tasks, model.size)
     workers = default_workers() if settings.workers is None else settings.workers
-    loader = evaluation_loader(images, rows, settings.batch, workers, model.tasks)
+    loader = evaluation_batches(images, rows, settings.batch, workers)
     found = problems if problems is not None else Problems()
     scores, _ = evaluate(model.network, model.tasks, loader, model.device, problems=found, on_batch=on_batch)
     return scores

@@ -72,7 +72,8 @@ class Backbone(nn.Module):
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Maps of strides (4,) 8, 16, 32 of images uint8 or float [B, 3, H, W] in 0..255."""
-        maps = self.body((images.to(self.mean.dtype) - self.mean) / self.std)
+        images = images.to(self.mean.dtype, memory_format=torch.contiguous_format)
+        maps = self.body((images - self.mean) / self.std)
         return [maps[i] for i in self._keep]
 
     def train(self, mode: bool = True) -> Backbone:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -96,7 +97,7 @@ class Keypoints(Task[KeypointsSettings]):
     def column(self) -> Column:
         return Column("points", points=self.settings.points)
 
-    @property
+    @cached_property
     def flip_pairs(self) -> tuple[tuple[int, int], ...] | None:
         if self.settings.flip is None:
             return None

@@ -19,7 +19,7 @@ from torch import Tensor
 from oneglance import balance as balancing
 from oneglance.config import Config
 from oneglance.data.dataset import AnnotatedImages, Batch
-from oneglance.data.loader import TrainLoader, default_workers, evaluation_loader
+from oneglance.data.loader import TrainLoader, default_workers, evaluation_batches
 from oneglance.data.mixing import MixedBatches
 from oneglance.errors import OneglanceError, Problem, Problems, nearest
 from oneglance.evaluation.evaluate import Scores, evaluate, mean_relative_score
@@ -249,7 +249,7 @@ class Training:
         targets = {f"{n}.{k}": v for n, of_task in made.batch.targets.items() for k, v in of_task.items()}
         terms = _floats(made.terms)
         facts = {"paths": [str(self.manifest.record(row).path) for row in made.batch.indices], "terms": terms}
-        checkpoint.save(path, {"images": made.batch.images, **checkpoint.pack(targets=targets)}, facts)
+        checkpoint.save(path, {"images": made.batch.images.contiguous(), **checkpoint.pack(targets=targets)}, facts)
         terms_of = ((f"{n}.{k}", v) for n, of_task in terms.items() for k, v in of_task.items())
         bad = ", ".join(name for name, v in terms_of if not math.isfinite(v)) or "its gradient"
         raise OneglanceError(
@@ -291,7 +291,7 @@ class Training:
         size = self.settings.eval_size or self.settings.size
         images = AnnotatedImages(self.manifest, self.tasks, size)
         workers = default_workers() if self.settings.workers is None else self.settings.workers
-        loader = evaluation_loader(images, rows, self.settings.batch, workers, self.tasks)
+        loader = evaluation_batches(images, rows, self.settings.batch, workers)
         found = Problems()
         own = {name: value.clone() for name, value in self.network.state_dict().items()}
         self.network.load_state_dict(self.average.state)
