@@ -196,6 +196,23 @@ def test_sources_that_contradict_each_other_are_reported_and_the_first_is_kept()
     assert "labelled differently" in str(problems.kept[0])
 
 
+@pytest.mark.parametrize("stored", [False, True])
+def test_groups_that_share_an_image_become_one(tmp_path, stored):
+    """By persons in one source, by films in the other: whoever stands in a film takes the whole film along."""
+    rows = [
+        *(picture(n, source="persons", group=group) for n, group in ((1, "ann"), (2, "ann"), (3, "bob"), (4, "eve"))),
+        *(picture(n, source="films", group=group) for n, group in ((2, "film 1"), (3, "film 1"), (5, "film 1"))),
+        picture(6),
+    ]
+    joined = join(Manifest.build(rows, COLUMNS), Problems(), tmp_path / "m.arrow" if stored else None)
+    groups = dict(zip((r.path.stem for r in joined), joined.values("group"), strict=True))
+    assert len({groups[f"{n:06}"] for n in (1, 2, 3, 5)}) == 1
+    assert groups["000004"] == "eve"
+    assert groups["000006"] is None
+    if stored:
+        assert Manifest.read(tmp_path / "m.arrow").values("group") == joined.values("group")
+
+
 def test_one_image_in_two_splits_is_refused():
     rows = [picture(1, source=s, split=split) for s, split in (("x", "train"), ("y", "test"))]
     with pytest.raises(OneglanceError, match=r"000001.jpg: in split 'train' of source 'x' and in split 'test'"):

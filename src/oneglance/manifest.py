@@ -169,17 +169,21 @@ def join(manifest: Manifest, problems: Problems, path: Path | None = None) -> Ma
 
     Two labels of one task for one image are united where each knows what the other does not (see :func:`unite`);
     otherwise the first is kept and the conflict is reported. Two splits for one image are refused (OneglanceError).
+    Two groups that share an image become one.
     """
     paths = manifest.table["path"]
     if len(manifest) == len(paths.unique()):
         return manifest
     order = pc.sort_indices(manifest.table, sort_keys=[("path", "ascending")]).to_numpy()
+    linked: list[tuple[str, str]] = []
 
     def merged() -> Iterator[Record]:
         current: Record | None = None
         for start in range(0, len(order), BATCH_ROWS):
             for record in manifest.select(order[start : start + BATCH_ROWS]):
                 if current is not None and record.path == current.path:
+                    if current.group and record.group and current.group != record.group:
+                        linked.append((current.group, record.group))
                     current = _merge(current, record, problems)
                 else:
                     if current is not None:
@@ -188,7 +192,39 @@ def join(manifest: Manifest, problems: Problems, path: Path | None = None) -> Ma
         if current is not None:
             yield current
 
-    return Manifest.build(merged(), manifest.columns, path)
+    joined = Manifest.build(merged(), manifest.columns, path)
+    if not linked:
+        return joined
+    names = _representatives(linked)
+    groups = [names.get(group, group) if group else None for group in joined.values("group")]
+    return _with_column(joined, "group", groups, path)
+
+
+def _representatives(linked: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """For each name that is linked to another, directly or by way of others, the one that stands for all of them."""
+    above: dict[str, str] = {}
+
+    def top(name: str) -> str:
+        while above.setdefault(name, name) != name:
+            above[name] = above[above[name]]
+            name = above[name]
+        return name
+
+    for one, other in linked:
+        first, second = sorted((top(one), top(other)))
+        above[second] = first
+    return {name: top(name) for name in list(above)}
+
+
+def _with_column(manifest: Manifest, name: str, values: Sequence[str | None], path: Path | None) -> Manifest:
+    """The manifest with one of its columns of text replaced; kept at ``path`` where one is given."""
+    at = manifest.table.schema.get_field_index(name)
+    table = manifest.table.set_column(at, manifest.table.schema.field(at), pa.array(values, pa.string()))
+    result = Manifest(table, manifest.columns)
+    if path is None:
+        return result
+    result.write(path)
+    return Manifest.read(path)
 
 
 def _merge(first: Record, second: Record, problems: Problems) -> Record:
@@ -274,14 +310,8 @@ def assign_splits(
         at = int(np.searchsorted(limits, seen + free[key] / 2, side="left"))
         given[key] = names[min(at, len(names) - 1)]
         seen += free[key]
-    filled = pa.array([split or given[key] for split, key in zip(splits, keys, strict=True)], pa.string())
-    at = manifest.table.schema.get_field_index("split")
-    table = manifest.table.set_column(at, manifest.table.schema.field(at), filled)
-    result = Manifest(table, manifest.columns)
-    if path is not None:
-        result.write(path)
-        return Manifest.read(path)
-    return result
+    filled = [split or given[key] for split, key in zip(splits, keys, strict=True)]
+    return _with_column(manifest, "split", filled, path)
 
 
 def _schema(columns: Columns) -> pa.Schema:
