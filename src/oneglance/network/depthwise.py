@@ -27,5 +27,5 @@ def _forward(plain: Callable[[Tensor], Tensor], maps: Tensor) -> Tensor:
     if maps.device.type != "cpu" or not torch.is_grad_enabled():
         return plain(maps)
     with torch.autocast("cpu", enabled=False):
-        result = plain(maps.float().contiguous(memory_format=torch.channels_last))
-    return result.to(maps.dtype).contiguous()
+        result = plain(maps.float())
+    return result.to(maps.dtype)

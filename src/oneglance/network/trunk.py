@@ -72,7 +72,7 @@ class Backbone(nn.Module):
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Maps of strides (4,) 8, 16, 32 of images uint8 or float [B, 3, H, W] in 0..255."""
-        images = images.to(self.mean.dtype, memory_format=torch.contiguous_format)
+        images = images.to(self.mean.dtype, memory_format=torch.channels_last)
         maps = self.body((images - self.mean) / self.std)
         return [maps[i] for i in self._keep]
 
