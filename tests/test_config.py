@@ -70,6 +70,7 @@ def changed(path: str, value: object) -> dict:
         ("sources.0.format", "folders", r"0: no format 'folders'; did you mean 'folder'\?"),
         ("sources.0.tasks", ["wether"], r"sources.0.tasks: no task is called 'wether'; did you mean 'weather'\?"),
         ("sources", {}, r"must be a list of sources"),
+        ("balance", {"weights": {"objects": -1}}, r"balance.weights.objects: .*greater than or equal to 0"),
         ("balance", {"weights": {"object": 1}}, r"balance.weights: no task is called 'object'; did you mean 'objects'"),
         ("sharing", {"scheme": "soft"}, r"sharing.scheme"),
         ("mixing", {"rule": "equals"}, r"mixing.rule"),

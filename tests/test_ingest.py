@@ -1,10 +1,14 @@
 """Sources into one manifest: joined, counted, divided; null and empty counted apart."""
 
+from pathlib import Path
+
 import pytest
 
+from oneglance.annotations import Instance, Instances, Label, Record, Tags
 from oneglance.config import parse_config
 from oneglance.errors import OneglanceError, Problems
 from oneglance.ingest import build_manifest, count_labels, never_labelled, write_problems
+from oneglance.manifest import Column, Manifest
 
 
 def test_sources_of_the_same_images_are_joined_and_counted(tmp_path, shapes):
@@ -29,6 +33,24 @@ def test_classes_without_a_training_label_are_named(tmp_path, shapes):
     shapes["tasks"]["kind"]["classes"] = ["bright", "dark", "grey"]
     manifest = build_manifest(parse_config(shapes), tmp_path, Problems())
     assert never_labelled(manifest) == {"kind": ["grey"]}
+
+
+def test_classes_without_a_training_label_are_found_in_every_kind_of_label():
+    columns = {
+        "kind": Column("label", classes=("a", "b")),
+        "marks": Column("tags", classes=("a", "b", "c")),
+        "things": Column("instances", classes=("a", "b", "c")),
+    }
+    rows = [
+        {"kind": Label("a"), "marks": None, "things": Instances((Instance("a"), Instance("b")))},
+        {"kind": None, "marks": Tags(("a",), ("a", "b")), "things": Instances()},
+        {"kind": None, "marks": Tags(("b",)), "things": None},
+    ]
+    records = [Record(Path(f"{k}.png"), 1, 1, split="train", annotations=row) for k, row in enumerate(rows)]
+    # What only another split has can't be learnt either.
+    records.append(Record(Path("v.png"), 1, 1, split="val", annotations={"kind": Label("b")}))
+    found = never_labelled(Manifest.build(records, columns))
+    assert found == {"kind": ["b"], "marks": ["c"], "things": ["c"]}
 
 
 def test_rows_without_a_split_are_divided(tmp_path, shapes):

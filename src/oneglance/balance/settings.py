@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal, Protocol
+from typing import Annotated, Literal, Protocol
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
@@ -16,7 +16,9 @@ class BalanceSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     method: Literal["sum"] = Field("sum", description="`sum`: the weighted sum of the tasks' losses.")
-    weights: dict[str, float] = Field(default_factory=dict, description="Weight by task (default: the task's own).")
+    weights: dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]] = Field(
+        default_factory=dict, description="Weight by task (default: the task's own)."
+    )
 
 
 class Balance(Protocol):
