@@ -14,6 +14,7 @@ import yaml
 from format_helpers import OBJECTS, H, W, boxes, f32, image, items, mask, read
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from oneglance.annotations import (
     Identity,
@@ -490,6 +491,53 @@ def test_what_was_written_is_recognised_and_read(target: str, tmp_path: Path) ->
     assert all(annotation is not None for record in after for annotation in record.annotations.values())
     if target == "csv":
         assert suggestion.tasks["labels"]["flip"] == [["face/left_ear", "face/right_ear"]]
+
+
+def coco_json(folder: Path, split: str) -> None:
+    """A folder as Roboflow exports it: images and their JSON together, a category 0 that only heads the others."""
+    (folder / split).mkdir(parents=True)
+    Image.new("RGB", (20, 10)).save(folder / split / "a.png")
+    categories = [
+        {"id": 0, "name": "things", "supercategory": "none"},
+        {"id": 1, "name": "cup", "supercategory": "things"},
+        {"id": 2, "name": "person", "supercategory": "person"},
+    ]
+    content = {
+        "images": [{"id": 1, "file_name": "a.png", "width": 20, "height": 10}],
+        "annotations": [{"id": 1, "image_id": 1, "category_id": 1, "bbox": [1, 1, 5, 5]}],
+        "categories": categories,
+    }
+    (folder / split / "_annotations.coco.json").write_text(json.dumps(content))
+
+
+def test_splits_that_folders_are_named_after_are_kept(tmp_path: Path) -> None:
+    """Divided anew, images kept apart for testing would be trained on."""
+    for split in ("train", "valid", "test"):
+        coco_json(tmp_path / "coco", split)
+        voc = tmp_path / "voc" / split
+        voc.mkdir(parents=True)
+        Image.new("RGB", (20, 10)).save(voc / "a.png")
+        box = "<bndbox><xmin>1</xmin><ymin>1</ymin><xmax>5</xmax><ymax>5</ymax></bndbox>"
+        (voc / "a.xml").write_text(f"<annotation><object><name>cup</name>{box}</object></annotation>")
+        for part, name, text in (("images", "a.png", None), ("labels", "a.txt", "0 0.5 0.5 0.2 0.2")):
+            (tmp_path / "yolo" / split / part).mkdir(parents=True)
+            if text is None:
+                Image.new("RGB", (20, 10)).save(tmp_path / "yolo" / split / part / name)
+            else:
+                (tmp_path / "yolo" / split / part / name).write_text(text)
+    for name in ("coco", "voc", "yolo"):
+        found = [one.source for one in recognise(tmp_path / name) if one.source["format"] == name]
+        assert sorted((source["images"].split("/")[0], source["split"]) for source in found) == [
+            ("test", "test"),
+            ("train", "train"),
+            ("valid", "val"),
+        ]
+
+
+def test_a_category_that_only_heads_the_others_is_no_class(tmp_path: Path) -> None:
+    coco_json(tmp_path, "train")
+    (found,) = [one for one in recognise(tmp_path) if one.source["format"] == "coco"]
+    assert found.tasks["objects"]["classes"] == ["cup", "person"]
 
 
 def test_an_empty_or_foreign_folder_is_recognised_as_nothing(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from oneglance.formats.files import need_folder
 from oneglance.formats.folder import FolderSettings
 from oneglance.formats.labelme import LabelmeSettings
 from oneglance.formats.masks import MasksSettings
+from oneglance.formats.recognition import with_split
 from oneglance.formats.voc import VocSettings
 from oneglance.formats.yolo import YoloSettings
 
@@ -38,4 +39,4 @@ def recognise(folder: Path) -> list[Suggestion]:
     are two tasks, to be renamed by whoever puts them together.
     """
     need_folder(folder, "folder")
-    return [suggestion for settings in FORMATS.values() for suggestion in settings.recognise(folder)]
+    return [with_split(suggestion) for settings in FORMATS.values() for suggestion in settings.recognise(folder)]

@@ -9,7 +9,7 @@ from typing import Any
 from oneglance.errors import OneglanceError
 from oneglance.formats.base import Suggestion
 from oneglance.formats.files import MEGABYTE, read_json
-from oneglance.formats.recognition import flip_pairs, folders, json_files, relative_to
+from oneglance.formats.recognition import by_distance, flip_pairs, folders, json_files, relative_to
 
 
 def recognise(folder: Path) -> list[Suggestion]:
@@ -17,6 +17,7 @@ def recognise(folder: Path) -> list[Suggestion]:
     image.
     """
     suggestions: dict[str, Suggestion] = {}
+    candidates = folders(folder)
     for path in json_files(folder):
         try:
             data = read_json(path, 512 * MEGABYTE)
@@ -26,8 +27,8 @@ def recognise(folder: Path) -> list[Suggestion]:
             isinstance(data.get(key), list) for key in ("images", "annotations", "categories")
         ):
             continue
-        images = _image_folder(folder, data["images"])
-        names = [c["name"] for c in data["categories"] if isinstance(c, dict) and isinstance(c.get("name"), str)]
+        images = _image_folder(by_distance(candidates, path.parent), data["images"])
+        names = _class_names(data["categories"], data["annotations"])
         if images is None or not names:
             continue
         split = _split_of(path.stem)
@@ -63,9 +64,17 @@ def recognise(folder: Path) -> list[Suggestion]:
     return list(suggestions.values())
 
 
-def _image_folder(folder: Path, images: list[Any]) -> Path | None:
+def _class_names(categories: list[Any], annotations: list[Any]) -> list[str]:
+    """The categories' names, without one that is only the heading of others and marks nothing (Roboflow's number 0)."""
+    known = [c for c in categories if isinstance(c, dict) and isinstance(c.get("name"), str)]
+    headings = {c.get("supercategory") for c in known if c.get("supercategory") != c["name"]}
+    used = {a.get("category_id") for a in annotations if isinstance(a, dict)}
+    return [c["name"] for c in known if c["name"] not in headings or c.get("id") in used] or [c["name"] for c in known]
+
+
+def _image_folder(candidates: list[Path], images: list[Any]) -> Path | None:
     names = [entry["file_name"] for entry in images[:20] if isinstance(entry, dict) and entry.get("file_name")]
-    for candidate in folders(folder):
+    for candidate in candidates:
         if any((candidate / str(name)).is_file() for name in names[:20]):
             return candidate
     return None

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
+from oneglance.formats.base import Suggestion
 from oneglance.formats.files import is_image_name
 
 #: No look at a folder reads more directory entries than this.
@@ -16,6 +18,27 @@ SPLITS = {
     "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test",
     "testing": "test", "train2017": "train", "val2017": "val", "trainval": "train",
 }  # fmt: skip
+
+
+#: Keys by which a source says itself which of its images are in which split.
+_SAYS_SPLITS = ("split", "splits", "split_column")
+
+
+def with_split(suggestion: Suggestion) -> Suggestion:
+    """The suggestion with the split that a folder on the way to its images is named after, if it names none itself.
+
+    Divided anew, images that somebody kept apart for testing would be trained on.
+    """
+    images = suggestion.source.get("images")
+    if not isinstance(images, str) or any(key in suggestion.source for key in _SAYS_SPLITS):
+        return suggestion
+    splits = [SPLITS[part.lower()] for part in reversed(images.split("/")) if part.lower() in SPLITS]
+    if not splits:
+        return suggestion
+    source = dict(suggestion.source)
+    tasks = source.pop("tasks", None)  # kept last, as every format has it
+    source["split"] = splits[0]
+    return replace(suggestion, source=source if tasks is None else {**source, "tasks": tasks})
 
 
 def entries(folder: Path, limit: int = LOOK) -> list[os.DirEntry[str]]:
@@ -37,6 +60,11 @@ def folders(folder: Path, depth: int = 2) -> list[Path]:
         level = [Path(e.path) for top in level for e in entries(top) if e.is_dir(follow_symlinks=False)]
         found += level[:200]
     return found[:400]
+
+
+def by_distance(candidates: Sequence[Path], origin: Path) -> list[Path]:
+    """Folders, the fewest steps from ``origin`` first: of several with files of the same names, that one is meant."""
+    return sorted(candidates, key=lambda path: len(Path(os.path.relpath(path, origin)).parts))
 
 
 def files(folder: Path, suffix: str, depth: int = 2) -> list[Path]:

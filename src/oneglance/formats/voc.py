@@ -21,7 +21,7 @@ from oneglance.errors import OneglanceError, Problems
 from oneglance.formats.base import SourceSettings, Suggestion, WriteOptions
 from oneglance.formats.files import read_text, read_xml, walk_images
 from oneglance.formats.reading import Found, Reading, folder_of
-from oneglance.formats.recognition import entries, folders, images_in, relative_to
+from oneglance.formats.recognition import by_distance, entries, folders, images_in, relative_to
 from oneglance.formats.shapes import Bad, box_of_shape, checked_box, number
 from oneglance.formats.writing import Images, Losses, new_folder, tasks_to_write
 from oneglance.manifest import Columns
@@ -267,7 +267,8 @@ def _object(item: Instance) -> Element:
 
 def _recognise(folder: Path) -> list[Suggestion]:
     found = []
-    for labels in folders(folder):
+    candidates = folders(folder)
+    for labels in candidates:
         xmls = [entry for entry in entries(labels) if entry.name.endswith(".xml")][:2000]
         names: set[str] = set()
         for entry in xmls:
@@ -280,7 +281,8 @@ def _recognise(folder: Path) -> list[Suggestion]:
         if not names:
             continue
         stems = {posixpath.splitext(entry.name)[0] for entry in xmls}
-        images = next((c for c in folders(folder) if stems & {posixpath.splitext(n)[0] for n in images_in(c)}), None)
+        near = by_distance(candidates, labels)
+        images = next((c for c in near if stems & {posixpath.splitext(n)[0] for n in images_in(c)}), None)
         if images is None:
             continue
         source = {

@@ -12,6 +12,7 @@ from oneglance.formats.base import Suggestion
 from oneglance.formats.files import read_text, read_yaml
 from oneglance.formats.recognition import (
     SPLITS,
+    by_distance,
     entries,
     files,
     flip_pairs,
@@ -39,7 +40,7 @@ def recognise(folder: Path) -> list[Suggestion]:
         data = _names_near(labels, yamls)
         source: dict[str, Any] = {
             "format": "yolo",
-            "images": relative_to(images[0], folder),
+            "images": relative_to(by_distance(images, labels)[0], folder),
             "labels": relative_to(labels, folder),
         }
         if labels.name in SPLITS:
