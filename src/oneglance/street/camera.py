@@ -1,0 +1,44 @@
+"""Where things of the world are seen: metres into pixels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from oneglance.street.canvas import Array
+
+NEAR = 0.35
+
+
+@dataclass(frozen=True)
+class Camera:
+    """A camera that looks straight along the street.
+
+    The world: metres; x to the right of the middle of the road, y up from the ground, z ahead of the camera. ``focal``
+    in pixels; ``height`` above the ground and ``x`` beside the middle of the road in metres; ``centre``: the vanishing
+    point in pixels.
+    """
+
+    focal: float
+    height: float
+    x: float
+    centre: tuple[float, float]
+
+    def project(self, points: Array) -> Array:
+        """World points [..., 3] as image points [..., 2]; what is nearer than ``NEAR`` is taken at that distance."""
+        depth = np.maximum(points[..., 2], NEAR)
+        scale = self.focal / depth
+        return np.stack(
+            [self.centre[0] + scale * (points[..., 0] - self.x), self.centre[1] - scale * (points[..., 1] - self.height)],
+            -1,
+        )
+
+    def ground(self, x: float, z: float) -> tuple[float, float]:
+        """Where a point on the ground is seen."""
+        scale = self.focal / max(z, NEAR)
+        return self.centre[0] + scale * (x - self.x), self.centre[1] + scale * self.height
+
+    def scale(self, z: float) -> float:
+        """Pixels a metre at a distance."""
+        return self.focal / max(z, NEAR)
