@@ -53,9 +53,18 @@ def draw_sky(rng: np.random.Generator, light: Light, size: tuple[int, int], hori
         x, y = rng.integers(0, width, count), rng.integers(0, max(1, rows - 4), count)
         made[y, x] += rng.uniform(30, 190, (count, 1))
         if rng.random() < 0.5:
-            _disc(made, (rng.uniform(0.05, 0.95) * width, rng.uniform(0.08, 0.6) * horizon), 0.028 * height, (238, 234, 214), 2.6)
+            _disc(
+                made,
+                (rng.uniform(0.05, 0.95) * width, rng.uniform(0.08, 0.6) * horizon),
+                0.028 * height,
+                (238, 234, 214),
+                2.6,
+            )
     elif light.weather == "clear" and rng.random() < 0.45:
-        at = (width * (0.5 + 0.45 * float(np.sign(light.sun[0])) * rng.uniform(0.2, 1)), horizon * rng.uniform(0.1, 0.75))
+        at = (
+            width * (0.5 + 0.45 * float(np.sign(light.sun[0])) * rng.uniform(0.2, 1)),
+            horizon * rng.uniform(0.1, 0.75),
+        )
         _disc(made, at, 0.03 * height, (255, 246, 214), 7.0)
     cover, colour = light.clouds
     if cover > 0.05:
@@ -137,12 +146,18 @@ def _markings(
             edge = side * layout.edge(side)
             if parked:
                 rects.append((edge - 0.05, edge + 0.05, start, end))
-                rects += [(min(edge, edge + side * PARKING), max(edge, edge + side * PARKING), a, a + 0.1) for a in np.arange(start, min(end, 40), 6.2).tolist()]
+                rects += [
+                    (min(edge, edge + side * PARKING), max(edge, edge + side * PARKING), a, a + 0.1)
+                    for a in np.arange(start, min(end, 40), 6.2).tolist()
+                ]
             elif layout.road - layout.edge(side) > 0.2:
                 rects.append((edge - 0.06, edge + 0.06, start, end))
     zebras = []
     if layout.crossing is not None:
-        zebras = [(layout.crossing[0] - 3.2, layout.crossing[0] - 0.6), (layout.crossing[1] + 0.6, layout.crossing[1] + 3.2)]
+        zebras = [
+            (layout.crossing[0] - 3.2, layout.crossing[0] - 0.6),
+            (layout.crossing[1] + 0.6, layout.crossing[1] + 3.2),
+        ]
     elif rng.random() < 0.25:
         start = float(rng.uniform(5, 14))
         zebras = [(start, start + 3.0)]
@@ -175,7 +190,9 @@ def _skyline(rng: np.random.Generator, sprite: Sprite, layout: Layout, camera: C
             tall = float(rng.uniform(7, 24))
             quad = np.array([[x, 0, z], [x + width, 0, z], [x + width, tall, z], [x, tall, z]])
             shade = float(rng.uniform(0.72, 1.0))
-            sprite.poly(camera.project(quad), light.on(mix(wall, WALLS[int(rng.integers(len(WALLS)))], 0.5), shade), BUILDING)
+            sprite.poly(
+                camera.project(quad), light.on(mix(wall, WALLS[int(rng.integers(len(WALLS)))], 0.5), shade), BUILDING
+            )
             columns, rows = np.arange(x + 1.2, x + width - 1.5, 3.0), np.arange(1.5, tall - 1.8, 3.2)
             if len(columns) and len(rows):
                 u, v = (grid.ravel() for grid in np.meshgrid(columns, rows))
@@ -236,7 +253,12 @@ def _on_ground(camera: Camera, top: int, height: int, width: int) -> tuple[NDArr
 
 
 def _haze(
-    colours: Picture, coverage: NDArray[np.uint8], classes: NDArray[np.uint8], layout: Layout, camera: Camera, light: Light
+    colours: Picture,
+    coverage: NDArray[np.uint8],
+    classes: NDArray[np.uint8],
+    layout: Layout,
+    camera: Camera,
+    light: Light,
 ) -> None:
     """Haze by distance: of the ground by the row, of the fronts by the column; in place."""
     height, width = classes.shape

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from oneglance.street.camera import Camera
+from oneglance.street.camera import NEAR, Camera
 from oneglance.street.canvas import Array, Colour, Sprite, mix, scaled
 from oneglance.street.layout import Layout
 from oneglance.street.light import Light
@@ -70,7 +70,11 @@ def draw_houses(
     rng: np.random.Generator, sprite: Sprite, houses: list[House], camera: Camera, light: Light, kind: int
 ) -> None:
     """Draw the houses into the backdrop, far ones first."""
+    width = sprite.window[2]
     for house in houses:
+        far = camera.centre[0] + camera.scale(house.z2) * (house.side * house.front - camera.x)
+        if house.z2 < 1 or far * house.side > (width if house.side > 0 else 0):
+            continue  # all of it lies beside the picture
         _House(rng, sprite, house, camera, light, kind).draw()
 
 
@@ -85,10 +89,15 @@ class _House:
 
     def rects(self, rects: Array, out: float = 0.0) -> Array:
         """Rectangles of the front [N, 4] (z1, z2, y1, y2) in the image, [N, 4, 2]; ``out``: metres before it."""
-        z1, z2, y1, y2 = np.asarray(rects, np.float64).T
-        x = np.full(len(z1), self.x - self.house.side * out)
-        corners = [np.stack([x, y, z], -1) for z, y in ((z1, y1), (z2, y1), (z2, y2), (z1, y2))]
-        return self.camera.project(np.stack(corners, 1))
+        eye = self.camera
+        scale = eye.focal / np.maximum(rects[:, :2], NEAR)  # at z1, z2
+        across = scale * (self.x - self.house.side * out - eye.x) + eye.centre[0]
+        made = np.empty((len(rects), 4, 2))
+        made[:, 0, 0] = made[:, 3, 0] = across[:, 0]
+        made[:, 1, 0] = made[:, 2, 0] = across[:, 1]
+        made[:, :2, 1] = scale * (eye.height - rects[:, 2:3]) + eye.centre[1]
+        made[:, 3:1:-1, 1] = scale * (eye.height - rects[:, 3:4]) + eye.centre[1]
+        return made
 
     def front(self, z1: float, z2: float, y1: float, y2: float, colour: Colour, out: float = 0.0) -> None:
         self.sprite.poly(self.rects(np.array([[z1, z2, y1, y2]]), out)[0], colour)
@@ -120,14 +129,16 @@ class _House:
             colour = light.on(house.roof, light.facing((-house.side * 0.5, 0.85, 0)))
             sprite.poly(self.camera.project(roof), mix(colour, snow, 0.85) if light.snow else colour, self.kind)
         sprite.poly(self.rects(np.array([[house.z1, house.z2, 0, top]]))[0], self.wall, self.kind)
-        if self.camera.scale(max(house.z1, 2)) * 1.2 < 2.0:
+        if self.camera.scale(max(house.z1, 2)) < 2.5:
             return
         base = house.floor if house.shop is not None else 0.5
         if house.style != "glass":
             self.front(house.z1, house.z2, 0, 0.5, scaled(self.wall, 0.7))
             self.front(house.z1, house.z2, top - 0.45, top, snow if light.snow else self.trim)
             self.front(house.z1, house.z2, top - 0.60, top - 0.45, scaled(self.wall, 0.62))
-            self.sprite.poly(self.rects(np.array([[house.z1, house.z1 + 0.22, 0, top - 0.6]]))[0], scaled(self.wall, 0.82))
+            self.sprite.poly(
+                self.rects(np.array([[house.z1, house.z1 + 0.22, 0, top - 0.6]]))[0], scaled(self.wall, 0.82)
+            )
         self.upper(base)
         self.ground()
 
@@ -151,7 +162,9 @@ class _House:
             return
         z = first + np.arange(columns) * (wide + gap)
         y = base + np.arange(rows) * house.floor + (house.floor - tall) * 0.55
-        grid = np.stack([np.tile(z, rows), np.tile(z + wide, rows), np.repeat(y, columns), np.repeat(y, columns) + tall], 1)
+        grid = np.stack(
+            [np.tile(z, rows), np.tile(z + wide, rows), np.repeat(y, columns), np.repeat(y, columns) + tall], 1
+        )
         grid = grid[grid[:, 1] > 1.0]
         if not len(grid):
             return
@@ -176,7 +189,9 @@ class _House:
             bars = np.stack([middle - 0.035, middle + 0.035, grid[:, 2], grid[:, 3]], 1)
             self.sprite.polys(self.rects(bars), scaled(self.trim, 0.95))
             sills = np.stack([grid[:, 0] - 0.12, grid[:, 1] + 0.12, grid[:, 2] - 0.16, grid[:, 2] - 0.02], 1)
-            self.sprite.polys(self.rects(sills, 0.1), light.on((240, 243, 250)) if light.snow else scaled(self.trim, 0.85))
+            self.sprite.polys(
+                self.rects(sills, 0.1), light.on((240, 243, 250)) if light.snow else scaled(self.trim, 0.85)
+            )
         if house.style == "plaster" and near and rng.random() < 0.4:
             shutter = light.on(SHOPS[int(rng.integers(len(SHOPS)))], 0.9)
             for a, b in ((-0.45, -0.08), (wide + 0.08, wide + 0.45)):
@@ -214,13 +229,22 @@ class _House:
         pitch = (z2 - z1) / panes
         grid = np.array([[z1 + k * pitch + 0.15, z1 + (k + 1) * pitch - 0.15, 0.45, 2.35] for k in range(panes)])
         open_ = light.night and rng.random() < 0.7 or light.weather in ("rain", "snow", "fog") and rng.random() < 0.6
-        self.sprite.polys(self.rects(grid), lit if open_ and light.night else mix(lit, self.glass(), 0.35) if open_ else self.glass())
+        self.sprite.polys(
+            self.rects(grid), lit if open_ and light.night else mix(lit, self.glass(), 0.35) if open_ else self.glass()
+        )
         if open_:
-            goods = np.array([[a + 0.2, a + 0.2 + (b - a) * 0.3, 0.5, float(rng.uniform(1.0, 1.6))] for a, b, _, _ in grid])
+            goods = np.array(
+                [[a + 0.2, a + 0.2 + (b - a) * 0.3, 0.5, float(rng.uniform(1.0, 1.6))] for a, b, _, _ in grid]
+            )
             self.sprite.polys(self.rects(goods), mix(lit, (60, 40, 40), 0.6))
         sign = scaled(house.shop, 1.1) if light.night else scaled(colour, 1.12)
         self.front(z1, z2, 2.5, house.floor - 0.1, sign, 0.08)
-        words = np.array([[z1 + 0.9 + k * 0.42, z1 + 1.2 + k * 0.42, 2.62, 2.62 + float(rng.uniform(0.16, 0.28))] for k in range(int(rng.integers(4, 9)))])
+        words = np.array(
+            [
+                [z1 + 0.9 + k * 0.42, z1 + 1.2 + k * 0.42, 2.62, 2.62 + float(rng.uniform(0.16, 0.28))]
+                for k in range(int(rng.integers(4, 9)))
+            ]
+        )
         words = words[words[:, 1] < z2 - 0.3]
         if len(words):
             self.sprite.polys(self.rects(words, 0.1), (255, 246, 220) if light.night else light.on((242, 238, 226)))

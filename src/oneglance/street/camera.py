@@ -27,12 +27,11 @@ class Camera:
 
     def project(self, points: Array) -> Array:
         """World points [..., 3] as image points [..., 2]; what is nearer than ``NEAR`` is taken at that distance."""
-        depth = np.maximum(points[..., 2], NEAR)
-        scale = self.focal / depth
-        return np.stack(
-            [self.centre[0] + scale * (points[..., 0] - self.x), self.centre[1] - scale * (points[..., 1] - self.height)],
-            -1,
-        )
+        scale = self.focal / np.maximum(points[..., 2], NEAR)
+        made = np.empty((*points.shape[:-1], 2))
+        made[..., 0] = scale * (points[..., 0] - self.x) + self.centre[0]
+        made[..., 1] = scale * (self.height - points[..., 1]) + self.centre[1]
+        return made
 
     def ground(self, x: float, z: float) -> tuple[float, float]:
         """Where a point on the ground is seen."""

@@ -7,6 +7,7 @@ at least a half. The picture and the truth come from the same numbers.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
@@ -23,7 +24,6 @@ Colour: TypeAlias = tuple[float, float, float]
 Window: TypeAlias = tuple[int, int, int, int]
 
 _SHIFT = 4
-_LIMIT = 2.0e4
 
 
 def colour4(colour: Sequence[float]) -> tuple[int, int, int, int]:
@@ -52,13 +52,15 @@ class Sprite:
     """A window of the image, ``fine`` times larger, in which one thing is drawn.
 
     All coordinates are the image's: continuous, 0-based, the first pixel covers [0, 1]. ``part``: a second mask, for a
-    thing on the thing (a face, a plate), made when it is first drawn to. ``classes``: a map of class numbers, for
+    thing on the thing (a face, a plate): coverage in image pixels, made when it is first drawn to. ``classes``: a map of class numbers, for
     backdrops.
     """
 
     def __init__(self, window: Window, fine: int, classes: bool = False) -> None:
         self.window, self.fine = window, fine
         self.origin = np.array(window[:2], np.float64)
+        self._unit = float(fine << _SHIFT)
+        self._offset = -self.origin * self._unit - (0.5 * (1 << _SHIFT))
         shape = ((window[3] - window[1]) * fine, (window[2] - window[0]) * fine)
         self.pixels = np.zeros((*shape, 4), np.uint8)
         self.part: NDArray[np.uint8] | None = None
@@ -66,12 +68,14 @@ class Sprite:
 
     def fixed(self, xy: Array) -> NDArray[np.int32]:
         """Image coordinates [..., 2] as OpenCV's fixed-point ones, whose whole numbers are pixel centres."""
-        inside = (np.asarray(xy) - self.origin) * self.fine - 0.5
-        return np.clip(inside * (1 << _SHIFT), -_LIMIT * 16, _LIMIT * 16).astype(np.int32)
+        return (xy * self._unit + self._offset).astype(np.int32)
 
     def poly(self, xy: Array, colour: Sequence[float], kind: int | None = None) -> None:
         """Fill a polygon [P, 2]; ``kind``: its number in the class map."""
-        points = self.fixed(xy)
+        self.fill(self.fixed(xy), colour, kind)
+
+    def fill(self, points: NDArray[np.int32], colour: Sequence[float], kind: int | None = None) -> None:
+        """Fill a polygon in fixed-point coordinates, see :meth:`fixed`."""
         cv2.fillPoly(self.pixels, [points], colour4(colour), cv2.LINE_8, _SHIFT)
         if kind is not None and self.classes is not None:
             cv2.fillPoly(self.classes, [points], kind, cv2.LINE_8, _SHIFT)
@@ -83,9 +87,21 @@ class Sprite:
 
     def mark(self, xy: Array) -> None:
         """Fill a polygon [P, 2] of the part."""
+        x1, y1, x2, y2 = self.window
         if self.part is None:
-            self.part = np.zeros(self.pixels.shape[:2], np.uint8)
-        cv2.fillPoly(self.part, [self.fixed(xy)], 255, cv2.LINE_8, _SHIFT)
+            self.part = np.zeros((y2 - y1, x2 - x1), np.uint8)
+        (left, top), (right, bottom) = np.floor(xy.min(0)).astype(int), np.ceil(xy.max(0)).astype(int) + 1
+        left, top, right, bottom = max(left, x1), max(top, y1), min(right, x2), min(bottom, y2)
+        if right <= left or bottom <= top:
+            return
+        # OpenCV fills a polygon's border as well, half a pixel too much: finer than the rest, since parts are small.
+        fine = 8 if right - left < 64 else 4
+        drawn = np.zeros(((bottom - top) * fine, (right - left) * fine), np.uint8)
+        points = ((xy - (left, top)) * fine - 0.5) * (1 << _SHIFT)
+        cv2.fillPoly(drawn, [points.astype(np.int32)], 255, cv2.LINE_8, _SHIFT)
+        small = cv2.resize(drawn, (right - left, bottom - top), interpolation=cv2.INTER_AREA)
+        place = self.part[top - y1 : bottom - y1, left - x1 : right - x1]
+        np.maximum(place, small, out=place)
 
     def line(self, xy: Array, colour: Sequence[float], width: float, closed: bool = False) -> None:
         """Draw a line through points [P, 2], ``width`` image pixels wide, with round ends."""
@@ -106,8 +122,7 @@ class Sprite:
         """Where the part is, bool [h, w]: nowhere outside the thing itself."""
         if self.part is None:
             return None
-        small = cv2.resize(self.part, coverage.shape[::-1], interpolation=cv2.INTER_AREA)
-        return (small >= 128) & (coverage >= 128)
+        return (self.part >= 128) & (coverage >= 128)
 
     def reduced_classes(self) -> NDArray[np.uint8]:
         """The class that most of a pixel's four samples have, uint8 [h, w]; only for ``fine`` 2."""
@@ -120,12 +135,11 @@ class Sprite:
 
 def ellipse(centre: Sequence[float], rx: float, ry: float, angle: float = 0.0, corners: int = 24) -> Array:
     """An ellipse as a polygon [corners, 2]; ``angle`` in radians."""
-    unit = unit_circle(corners)
-    x, y = unit[:, 0] * rx, unit[:, 1] * ry
+    made = unit_circle(corners) * (rx, ry)
     if angle:
-        cos, sin = np.cos(angle), np.sin(angle)
-        x, y = x * cos - y * sin, x * sin + y * cos
-    return np.stack([x + centre[0], y + centre[1]], 1)
+        cos, sin = math.cos(angle), math.sin(angle)
+        made = made @ np.array([[cos, sin], [-sin, cos]])
+    return np.asarray(made + centre)
 
 
 _CIRCLES: dict[int, Array] = {}
@@ -139,13 +153,19 @@ def unit_circle(corners: int) -> Array:
     return _CIRCLES[corners]
 
 
+_HALF = np.linspace(-np.pi / 2, np.pi / 2, 7)
+_HALVES = np.concatenate([np.stack([np.cos(_HALF), np.sin(_HALF)], 1), np.stack([-np.cos(_HALF), -np.sin(_HALF)], 1)])
+
+
 def capsule(a: Sequence[float], b: Sequence[float], ra: float, rb: float) -> Array:
     """A limb from ``a`` to ``b``, with a radius at each end, as a polygon [14, 2]."""
-    angle = np.arctan2(b[1] - a[1], b[0] - a[0])
-    half = np.linspace(-np.pi / 2, np.pi / 2, 7)
-    at_b = np.stack([np.cos(half + angle) * rb + b[0], np.sin(half + angle) * rb + b[1]], 1)
-    at_a = np.stack([np.cos(half + angle + np.pi) * ra + a[0], np.sin(half + angle + np.pi) * ra + a[1]], 1)
-    return np.concatenate([at_b, at_a])
+    x, y = b[0] - a[0], b[1] - a[1]
+    length = math.hypot(x, y) or 1.0
+    x, y = x / length, y / length
+    made = _HALVES @ np.array([[x, y], [-y, x]])
+    made[:7] = made[:7] * rb + b
+    made[7:] = made[7:] * ra + a
+    return made
 
 
 @dataclass

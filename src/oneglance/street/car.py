@@ -7,6 +7,8 @@ what faces away and drawing body, cabin, in this order, needs no depth buffer.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -118,10 +120,30 @@ def draw_car(car: Car, camera: Camera, size: tuple[int, int], light: Light, fine
 
 def _turned(car: Car, local: Array) -> Array:
     """Points of the car's own axes (x to its right, y up, z ahead) in the world."""
-    cos, sin = np.cos(car.heading), np.sin(car.heading)
-    x = local[..., 0] * cos + local[..., 2] * sin + car.at[0]
-    z = local[..., 2] * cos - local[..., 0] * sin + car.at[1]
-    return np.stack([x, local[..., 1], z], -1)
+    cos, sin = math.cos(car.heading), math.sin(car.heading)
+    turn = np.array([[cos, 0.0, -sin], [0.0, 1.0, 0.0], [sin, 0.0, cos]])
+    return np.asarray(local @ turn + (car.at[0], 0.0, car.at[1]))
+
+
+def _eye(car: Car, camera: Camera) -> tuple[float, float, float]:
+    """Where the camera is in the car's own axes."""
+    cos, sin = math.cos(car.heading), math.sin(car.heading)
+    dx, dz = camera.x - car.at[0], -car.at[1]
+    return dx * cos - dz * sin, camera.height, dx * sin + dz * cos
+
+
+def plate_corners(car: Car, camera: Camera) -> Array | None:
+    """Where the licence plate is seen, [4, 2] in the order of ``plate.CORNERS``, None where neither end is."""
+    half, along = car.shape.length / 2, _eye(car, camera)[2]
+    w, h = car.plate.metres[0] / 2, car.plate.metres[1] / 2
+    if along > half:
+        z, y, x = half + 0.02, 0.40, w
+    elif along < -half:
+        z, y, x = -half - 0.02, 0.60 if car.shape.boot > 0.9 else 0.36, -w
+    else:
+        return None
+    local = np.array([[x, y + h, z], [-x, y + h, z], [-x, y - h, z], [x, y - h, z]])
+    return camera.project(_turned(car, local))
 
 
 class _Pen:
@@ -131,13 +153,12 @@ class _Pen:
         self.car, self.camera, self.sprite, self.light = car, camera, sprite, light
         self.shape = car.shape
         self.cos, self.sin = float(np.cos(car.heading)), float(np.sin(car.heading))
-        self.faces: list[tuple[Array, Colour]] = []
+        self.corners: list[tuple[float, float, float]] = []
+        self.faces: list[tuple[int, Colour]] = []
         self.lamps: list[tuple[tuple[float, float], float, Colour]] = []
         self.plate: Array | None = None
-        # Where the eye is in the car's axes, for culling.
-        dx, dz = camera.x - car.at[0], -car.at[1]
-        self.eye = (dx * self.cos - dz * self.sin, camera.height, dx * self.sin + dz * self.cos)
-        self.large = (sprite.window[2] - sprite.window[0]) > 14
+        self.eye = _eye(car, camera)
+        self.large = (sprite.window[2] - sprite.window[0]) > 22
 
     def lit(self, colour: Colour, normal: tuple[float, float, float], gloss: bool = False) -> Colour:
         """A colour on a surface with this normal (own axes)."""
@@ -150,18 +171,20 @@ class _Pen:
             made = mix(made, self.light.on((244, 247, 252)), 0.86)
         return made
 
-    def add(self, points: list[tuple[float, float, float]] | Array, colour: Colour) -> None:
-        self.faces.append((np.asarray(points, np.float64), colour))
+    def add(self, points: list[tuple[float, float, float]], colour: Colour) -> None:
+        self.corners += points
+        self.faces.append((len(points), colour))
 
     def flush(self) -> None:
         """Project and fill what was collected."""
         if not self.faces:
             return
-        every = self.camera.project(_turned(self.car, np.concatenate([points for points, _ in self.faces])))
+        every = self.sprite.fixed(self.camera.project(_turned(self.car, np.array(self.corners))))
         at = 0
-        for points, colour in self.faces:
-            self.sprite.poly(every[at : at + len(points)], colour)
-            at += len(points)
+        for count, colour in self.faces:
+            self.sprite.fill(every[at : at + count], colour)
+            at += count
+        self.corners.clear()
         self.faces.clear()
 
     def seen(self, point: tuple[float, float, float], normal: tuple[float, float, float]) -> bool:
@@ -184,7 +207,12 @@ class _Pen:
         shape = self.shape
         half = shape.length / 2
         low = 0.22 if shape.name != "suv" else 0.30
-        front = [(half - 0.06, low), (half, 0.42), (half - 0.01, shape.bonnet - 0.16), (half - 0.10, shape.bonnet - 0.03)]
+        front = [
+            (half - 0.06, low),
+            (half, 0.42),
+            (half - 0.01, shape.bonnet - 0.16),
+            (half - 0.10, shape.bonnet - 0.03),
+        ]
         top = [(half - 0.26, shape.bonnet), (shape.screen, shape.belt)]
         back = [
             (shape.rear, shape.belt + 0.02), (-half + 0.12, shape.boot), (-half + 0.02, shape.boot - 0.10),
@@ -207,7 +235,7 @@ class _Pen:
             self.flank(profile, side, low)
         self.ends(half, low)
         self.flush()
-        self.badge(half)
+        self.badge()
         if shows_side:
             self.wheels(far=False)
         self.cabin(side)
@@ -216,10 +244,10 @@ class _Pen:
     def under(self, low: float) -> None:
         """The dark below the body, between the wheels."""
         half, width = self.shape.length * 0.36, self.shape.width / 2 - 0.12
-        dark = self.light.on((22, 22, 25))
+        dark = self.light.on((18, 18, 20))
         for z in (half, -half):
             if self.seen((0, 0, z), (0, 0, np.sign(z))):
-                self.add([(-width, 0.12, z), (width, 0.12, z), (width, low + 0.1, z), (-width, low + 0.1, z)], dark)
+                self.add([(-width, 0.06, z), (width, 0.06, z), (width, low + 0.1, z), (-width, low + 0.1, z)], dark)
         x = width if self.eye[0] > 0 else -width
         self.add([(x, 0.14, half), (x, low + 0.1, half), (x, low + 0.1, -half), (x, 0.14, -half)], dark)
         self.flush()
@@ -228,7 +256,7 @@ class _Pen:
         """The tyres of the side away from the eye (and all treads), or the wheels of the side that is seen."""
         shape = self.shape
         side = 1.0 if self.eye[0] > 0 else -1.0
-        circle = unit_circle(18)
+        circle = unit_circle(18).tolist()
         tyre = self.light.on((26, 26, 28))
         for z in (shape.length * 0.305, -shape.length * 0.295):
             outer = side * (shape.width / 2 - 0.005)
@@ -242,7 +270,9 @@ class _Pen:
                             self.add([(x, 0.01, at * 1.0), (inner, 0.01, at), (inner, r, at), (x, r, at)], tyre)
                 continue
             ring = [(outer, shape.wheel + c[1] * shape.wheel, z + c[0] * shape.wheel) for c in circle]
-            arch = [(outer, shape.wheel * 1.1 + c[1] * shape.wheel * 1.17, z + c[0] * shape.wheel * 1.17) for c in circle]
+            arch = [
+                (outer, shape.wheel * 1.1 + c[1] * shape.wheel * 1.17, z + c[0] * shape.wheel * 1.17) for c in circle
+            ]
             self.add([p for p in arch if p[1] > shape.wheel * 0.6], self.light.on((20, 20, 23)))
             self.add(ring, tyre)
             rim = self.light.on((168, 171, 176), 0.95)
@@ -253,7 +283,11 @@ class _Pen:
                 for k in range(5):
                     turn = 2 * np.pi * (k + 0.3) / 5
                     spoke = [
-                        (outer, shape.wheel * (1 + 0.56 * np.sin(turn + d) * r), z + shape.wheel * 0.56 * np.cos(turn + d) * r)
+                        (
+                            outer,
+                            shape.wheel * (1 + 0.56 * np.sin(turn + d) * r),
+                            z + shape.wheel * 0.56 * np.cos(turn + d) * r,
+                        )
                         for d, r in ((-0.34, 0.98), (0.34, 0.98), (0.0, 0.35))
                     ]
                     self.add(spoke, dark)
@@ -267,13 +301,23 @@ class _Pen:
         half, x = shape.length / 2, side * (shape.width / 2 + 0.001)
         belt = shape.belt
         self.add(
-            [(x, belt - 0.13, half * 0.80), (x, belt - 0.02, shape.screen), (x, belt, shape.rear), (x, belt - 0.12, -half * 0.86)],
+            [
+                (x, belt - 0.13, half * 0.80),
+                (x, belt - 0.02, shape.screen),
+                (x, belt, shape.rear),
+                (x, belt - 0.12, -half * 0.86),
+            ],
             mix(paint, self.light.on((255, 255, 255)), 0.17),
         )
         self.add([(x, low, half * 0.8), (x, low + 0.14, half * 0.8), (x, low + 0.14, -half * 0.8), (x, low, -half * 0.8)],
                  scaled(paint, 0.55))  # fmt: skip
         self.add(
-            [(x, low + 0.14, half * 0.78), (x, low + 0.30, half * 0.80), (x, low + 0.30, -half * 0.80), (x, low + 0.14, -half * 0.78)],
+            [
+                (x, low + 0.14, half * 0.78),
+                (x, low + 0.30, half * 0.80),
+                (x, low + 0.30, -half * 0.80),
+                (x, low + 0.14, -half * 0.78),
+            ],
             scaled(paint, 0.84),
         )
         if self.large:
@@ -292,12 +336,36 @@ class _Pen:
             z = half + 0.012
             w = self.half_width(half, 0.5)
             dark = light.on((26, 27, 30))
-            self.add([(-w * 0.6, hood - 0.34, z), (w * 0.6, hood - 0.34, z), (w * 0.66, hood - 0.14, z), (-w * 0.66, hood - 0.14, z)], dark)
+            self.add(
+                [
+                    (-w * 0.6, hood - 0.34, z),
+                    (w * 0.6, hood - 0.34, z),
+                    (w * 0.66, hood - 0.14, z),
+                    (-w * 0.66, hood - 0.14, z),
+                ],
+                dark,
+            )
             if self.large:
                 chrome = light.on((150, 153, 158))
                 for y in (hood - 0.20, hood - 0.27):
-                    self.add([(-w * 0.6, y, z + 0.005), (w * 0.6, y, z + 0.005), (w * 0.6, y + 0.018, z + 0.005), (-w * 0.6, y + 0.018, z + 0.005)], chrome)
-            self.add([(-w * 0.72, low + 0.02, z), (w * 0.72, low + 0.02, z), (w * 0.66, low + 0.14, z), (-w * 0.66, low + 0.14, z)], dark)
+                    self.add(
+                        [
+                            (-w * 0.6, y, z + 0.005),
+                            (w * 0.6, y, z + 0.005),
+                            (w * 0.6, y + 0.018, z + 0.005),
+                            (-w * 0.6, y + 0.018, z + 0.005),
+                        ],
+                        chrome,
+                    )
+            self.add(
+                [
+                    (-w * 0.72, low + 0.02, z),
+                    (w * 0.72, low + 0.02, z),
+                    (w * 0.66, low + 0.14, z),
+                    (-w * 0.66, low + 0.14, z),
+                ],
+                dark,
+            )
             lamp: Colour = (255, 250, 226) if light.night else light.on((232, 238, 242), 1.05)
             for side in (1.0, -1.0):
                 self.add([
@@ -330,7 +398,9 @@ class _Pen:
                 if strong or light.weather in ("fog", "rain"):
                     self.lamp((side * w * 0.84, boot - 0.22, z), 0.30, (255, 40, 28))
             paint = self.lit(self.car.colour, (0, 0, -1))
-            self.add([(-w * 0.9, 0.44, z), (w * 0.9, 0.44, z), (w * 0.9, 0.475, z), (-w * 0.9, 0.475, z)], scaled(paint, 0.6))
+            self.add(
+                [(-w * 0.9, 0.44, z), (w * 0.9, 0.44, z), (w * 0.9, 0.475, z), (-w * 0.9, 0.475, z)], scaled(paint, 0.6)
+            )
             self.add([(-w * 0.86, low, z + 0.05), (w * 0.86, low, z + 0.05), (w * 0.9, low + 0.13, z), (-w * 0.9, low + 0.13, z)],
                      light.on((34, 35, 38)))  # fmt: skip
 
@@ -340,22 +410,16 @@ class _Pen:
         if depth > 1:
             self.lamps.append((self.place(point), radius * self.camera.scale(depth), colour))
 
-    def badge(self, half: float) -> None:
+    def badge(self) -> None:
         """The licence plate of the end that is seen."""
-        plate, light = self.car.plate, self.light
-        w, h = plate.metres[0] / 2, plate.metres[1] / 2
-        if self.seen((0, 0.5, half), (0, 0, 1)):
-            z, y, x = half + 0.02, 0.40, w
-        elif self.seen((0, 0.5, -half), (0, 0, -1)):
-            z, y, x = -half - 0.02, 0.60 if self.shape.boot > 0.9 else 0.36, -w
-        else:
+        light = self.light
+        corners = plate_corners(self.car, self.camera)
+        if corners is None:
             return
-        corners = self.camera.project(
-            _turned(self.car, np.array([[x, y + h, z], [-x, y + h, z], [-x, y - h, z], [x, y - h, z]]))
-        )
-        glare = light.facing((0, 0, -1)) + (1.3 if light.night and z < 0 else 0.35 if light.night else 0.1)
+        rear = self.eye[2] < 0
+        glare = light.facing((0, 0, -1)) + (1.3 if light.night and rear else 0.35 if light.night else 0.1)
         tint = (light.ambient[0] * glare, light.ambient[1] * glare, light.ambient[2] * glare)
-        put_plate(self.sprite, plate, corners, tint)
+        put_plate(self.sprite, self.car.plate, corners, tint)
         self.plate = corners
 
     def cabin(self, side: float) -> None:
@@ -385,7 +449,15 @@ class _Pen:
             at = self.between((belt, zs), (top, zf))
             self.add(across(*at(0.06), *at(0.92), 0.07), glass)
             pane = across(*at(0.06), *at(0.92), 0.07)
-            self.add([_lerp(pane[0], pane[1], 0.12), _lerp(pane[0], pane[1], 0.34), _lerp(pane[3], pane[2], 0.62), _lerp(pane[3], pane[2], 0.4)], bright)
+            self.add(
+                [
+                    _lerp(pane[0], pane[1], 0.12),
+                    _lerp(pane[0], pane[1], 0.34),
+                    _lerp(pane[3], pane[2], 0.62),
+                    _lerp(pane[3], pane[2], 0.4),
+                ],
+                bright,
+            )
         slope = np.hypot(zr - ze, top - belt)
         if self.seen((0, belt, ze), (0.0, (zr - ze) / slope, -(top - belt) / slope)):
             self.add(across(ze, belt, zr, top, 0.0), self.lit(paint, (0, 0.4, -0.85)))
@@ -393,7 +465,15 @@ class _Pen:
             first, last = (0.45, 0.9) if shape.name == "van" else (0.12, 0.88)
             self.add(across(*at(first), *at(last), 0.10), glass)
             pane = across(*at(first), *at(last), 0.10)
-            self.add([_lerp(pane[0], pane[1], 0.55), _lerp(pane[0], pane[1], 0.8), _lerp(pane[3], pane[2], 0.95), _lerp(pane[3], pane[2], 0.7)], bright)
+            self.add(
+                [
+                    _lerp(pane[0], pane[1], 0.55),
+                    _lerp(pane[0], pane[1], 0.8),
+                    _lerp(pane[3], pane[2], 0.95),
+                    _lerp(pane[3], pane[2], 0.7),
+                ],
+                bright,
+            )
         if self.seen((0, top, 0), (0, 1, 0)):
             self.add(across(zf, top, zr, top, 0.0), self.lit(paint, (0, 1, 0), gloss=True))
         if self.seen((side * low, belt, 0), (side, 0.25, 0)):
@@ -419,7 +499,9 @@ class _Pen:
         belt, top = shape.belt - 0.01, shape.height
         zs, (zf, zr), ze = shape.screen, shape.roof, shape.rear
         paint = self.lit(self.car.colour, (side * 0.95, 0.25, 0))
-        self.add([(side * low, belt, zs), (side * high, top, zf), (side * high, top, zr), (side * low, belt, ze)], paint)
+        self.add(
+            [(side * low, belt, zs), (side * high, top, zf), (side * high, top, zr), (side * low, belt, ze)], paint
+        )
         count = shape.panes
         first, last = zs - 0.22, (ze + 0.24 if shape.name != "van" else 0.35)
         y1, y2 = belt + 0.05, top - 0.09
@@ -434,10 +516,18 @@ class _Pen:
             pane = [corner(a - 0.03, y1), corner(a - 0.03, y2), corner(b + 0.03, y2), corner(b + 0.03, y1)]
             self.add(pane, glass)
             if self.large:
-                self.add([_lerp(pane[0], pane[3], 0.35), _lerp(pane[1], pane[2], 0.6), _lerp(pane[1], pane[2], 0.8), _lerp(pane[0], pane[3], 0.55)], bright)
+                self.add(
+                    [
+                        _lerp(pane[0], pane[3], 0.35),
+                        _lerp(pane[1], pane[2], 0.6),
+                        _lerp(pane[1], pane[2], 0.8),
+                        _lerp(pane[0], pane[3], 0.55),
+                    ],
+                    bright,
+                )
 
     @staticmethod
-    def between(start: tuple[float, float], end: tuple[float, float]):  # type: ignore[no-untyped-def]
+    def between(start: tuple[float, float], end: tuple[float, float]) -> Callable[[float], tuple[float, float]]:
         """A function that gives (z, y) at a share of the way."""
         return lambda s: (start[1] + (end[1] - start[1]) * s, start[0] + (end[0] - start[0]) * s)
 

@@ -20,7 +20,9 @@ def cast_shadow(stage: Stage, camera: Camera, outline: Array, light: Light, tall
     reach = tall / max(0.45, float(light.sun[1])) * 0.55 * sunny
     moved = outline - np.array([light.sun[0], 0, light.sun[2]]) * reach
     hull = cv2.convexHull(np.concatenate([outline, moved])[:, [0, 2]].astype(np.float32))[:, 0]
-    flat = camera.project(np.stack([hull[:, 0], np.zeros(len(hull)), np.maximum(hull[:, 1], 0.8)], 1).astype(np.float64))
+    flat = camera.project(
+        np.stack([hull[:, 0], np.zeros(len(hull)), np.maximum(hull[:, 1], 0.8)], 1).astype(np.float64)
+    )
     window = window_of(flat, (width, height), 4)
     if window is None:
         return
@@ -57,7 +59,9 @@ def reflect(stage: Stage, sprite: Sprite, ground: float, share: float) -> None:
     place[:] = np.clip(place * (1 - weight[..., None]) + smeared / solid * weight[..., None], 0, 255).astype(np.uint8)
 
 
-def shine(image: Picture, at: tuple[float, float], radius: float, colour: Colour, strength: float, tall: float = 1.0) -> None:
+def shine(
+    image: Picture, at: tuple[float, float], radius: float, colour: Colour, strength: float, tall: float = 1.0
+) -> None:
     """Add a lamp's glow, in place; ``tall``: how much higher than wide it is."""
     rx, ry = max(2.0, radius), max(2.0, radius * tall)
     height, width = image.shape[:2]
@@ -73,7 +77,9 @@ def shine(image: Picture, at: tuple[float, float], radius: float, colour: Colour
     place[:] = cv2.add(place, cv2.convertScaleAbs(added))
 
 
-def light_pool(stage: Stage, camera: Camera, x: float, z: float, radius: float, colour: Colour, strength: float) -> None:
+def light_pool(
+    stage: Stage, camera: Camera, x: float, z: float, radius: float, colour: Colour, strength: float
+) -> None:
     """A lamp's light on the ground: what lies there becomes brighter, in place."""
     circle = np.array([[x + np.cos(t) * radius, 0, max(0.8, z + np.sin(t) * radius)] for t in np.linspace(0, 6.1, 12)])
     height, width = stage.classes.shape

@@ -85,7 +85,14 @@ class Head:
     def __init__(
         self, sprite: Sprite, centre: tuple[float, float], unit: float, looks: Looks, pose: Pose, light: Light
     ) -> None:
-        self.sprite, self.centre, self.unit, self.looks, self.pose, self.light = sprite, centre, unit, looks, pose, light
+        self.sprite, self.centre, self.unit, self.looks, self.pose, self.light = (
+            sprite,
+            centre,
+            unit,
+            looks,
+            pose,
+            light,
+        )
         self.sin, self.cos = float(np.sin(pose.yaw)), float(np.cos(pose.yaw))
         self.dip, self.level = float(np.sin(pose.pitch)), float(np.cos(pose.pitch))
         self.tilt, self.upright = float(np.sin(pose.roll)), float(np.cos(pose.roll))
@@ -162,7 +169,9 @@ class Head:
             self.sprite.poly(self.ball((side * self.looks.width, -0.05), 0.16, 1.5), self.dark)
         bald = self.looks.style == "bald"
         colour = self.skin if bald else self.light.on(self.looks.hair)
-        self.sprite.poly(self.ball((0, 0.1), self.looks.width * 1.07, 1.22), self.dark if bald else scaled(colour, 0.75))
+        self.sprite.poly(
+            self.ball((0, 0.1), self.looks.width * 1.07, 1.22), self.dark if bald else scaled(colour, 0.75)
+        )
         self.sprite.poly(self.ball((self.sunward, 0.2), self.looks.width * 0.92, 1.2), colour)
         self.hat()
 
@@ -186,8 +195,14 @@ class Head:
         sprite.poly(outline, self.dark)
         sprite.mark(outline)
         middle = outline.mean(0)
-        for share, colour in ((0.95, mix(self.dark, self.skin, 0.6)), (0.88, self.skin), (0.60, mix(self.skin, self.bright, 0.6))):
-            toward = np.array([self.sunward * self.unit * (1 - share) * 4 + self.sin * self.unit * 0.1, -self.unit * 0.02])
+        for share, colour in (
+            (0.95, mix(self.dark, self.skin, 0.6)),
+            (0.88, self.skin),
+            (0.60, mix(self.skin, self.bright, 0.6)),
+        ):
+            toward = np.array(
+                [self.sunward * self.unit * (1 - share) * 4 + self.sin * self.unit * 0.1, -self.unit * 0.02]
+            )
             sprite.poly((outline - middle) * share + middle + toward * (share < 0.95), colour)
         if self.fine > 5:
             self.features()
@@ -235,7 +250,10 @@ class Head:
         shade = mix(self.skin, self.dark, 0.75)
         ridge = np.array([[0.02 * np.sign(lean), 0.10], [-0.13, tip], [0.0, tip - 0.09], [0.13, tip]])
         sprite.poly(np.concatenate([self.on(ridge[:1], 1.02), self.on(ridge[1:], 1.12)]), shade)
-        light_side = np.array([[0.0, 0.12], [-0.09, tip + 0.02], [0.06, tip + 0.04]]) * (np.sign(self.sunward or 1) * -1, 1)
+        light_side = np.array([[0.0, 0.12], [-0.09, tip + 0.02], [0.06, tip + 0.04]]) * (
+            np.sign(self.sunward or 1) * -1,
+            1,
+        )
         sprite.poly(np.concatenate([self.on(light_side[:1], 1.02), self.on(light_side[1:], 1.15)]), self.bright)
         if self.fine > 9:
             for side in (-1, 1):
@@ -250,7 +268,9 @@ class Head:
         line = np.stack([arc * look.mouth, curve], 1)
         if smile > 0.6 and self.fine > 7:
             gap = (1 - arc**2) * 0.10 * smile
-            teeth = np.concatenate([line + np.stack([0 * arc, gap * 0.4], 1), (line - np.stack([0 * arc, gap], 1))[::-1]])
+            teeth = np.concatenate(
+                [line + np.stack([0 * arc, gap * 0.4], 1), (line - np.stack([0 * arc, gap], 1))[::-1]]
+            )
             sprite.poly(self.on(teeth * (0.9, 1), 1.02), light.on((246, 243, 236)))
         else:
             sprite.line(self.on(line, 1.02), scaled(lips, 0.5), 0.045 * self.unit)
@@ -260,11 +280,21 @@ class Head:
         look, sprite = self.looks, self.sprite
         if look.style == "bald":
             if self.fine > 8:
-                sprite.poly(self.on(unit_circle(16) * (0.32, 0.16) + (0.25 * np.sign(self.sunward or 1), 0.95)), self.bright)
+                sprite.poly(
+                    self.on(unit_circle(16) * (0.32, 0.16) + (0.25 * np.sign(self.sunward or 1), 0.95)), self.bright
+                )
             return
         top = np.array([[np.cos(t) * 1.03 * look.width, 0.42 + 0.95 * np.sin(t)] for t in np.linspace(0, np.pi, 13)])
         edge = {
-            "short": [[-0.98, 0.35], [-0.82, 0.55], [-0.45, 0.82], [0.1, 0.78], [0.6, 0.84], [0.85, 0.55], [0.98, 0.35]],
+            "short": [
+                [-0.98, 0.35],
+                [-0.82, 0.55],
+                [-0.45, 0.82],
+                [0.1, 0.78],
+                [0.6, 0.84],
+                [0.85, 0.55],
+                [0.98, 0.35],
+            ],
             "crop": [[-0.98, 0.4], [-0.8, 0.72], [-0.4, 0.96], [0.4, 0.96], [0.8, 0.72], [0.98, 0.4]],
             "parted": [[-0.98, 0.3], [-0.86, 0.5], [-0.55, 0.95], [-0.3, 0.9], [0.4, 0.62], [0.85, 0.5], [0.98, 0.25]],
             "long": [[-1.0, -0.4], [-0.88, 0.1], [-0.7, 0.62], [0.0, 0.98], [0.7, 0.62], [0.88, 0.1], [1.0, -0.4]],
@@ -290,7 +320,10 @@ class Head:
             if look.glasses == 2:
                 sprite.poly(rim, self.light.on((30, 28, 34)))
                 if self.fine > 9:
-                    sprite.poly(self.on(circle * (0.10, 0.06) + (side * look.eyes + 0.1, 0.18), 1.1), self.light.on((110, 116, 130)))
+                    sprite.poly(
+                        self.on(circle * (0.10, 0.06) + (side * look.eyes + 0.1, 0.18), 1.1),
+                        self.light.on((110, 116, 130)),
+                    )
             sprite.line(rim, frame, 0.055 * self.unit, closed=True)
         bridge = np.array([[-look.eyes + 0.30, 0.14], [0, 0.18], [look.eyes - 0.30, 0.14]])
         sprite.line(self.on(bridge, 1.12), frame, 0.055 * self.unit)

@@ -42,8 +42,17 @@ def draw_post(post: Post, camera: Camera, size: tuple[int, int], light: Light) -
     lamps: list[tuple[tuple[float, float], float, Colour]] = []
     sprite.line(np.array([at(0, 0), at(0, post.tall - 0.1)]), metal, max(0.7, 0.11 * scale))
     if post.what == "lamp":
-        sprite.line(np.array([at(0, post.tall - 0.5), at(arm * 0.25, post.tall - 0.05), at(arm, post.tall)]), metal, max(0.6, 0.08 * scale))
-        head = [at(arm * 0.72, post.tall + 0.1), at(arm * 1.12, post.tall + 0.08), at(arm * 1.1, post.tall - 0.08), at(arm * 0.75, post.tall - 0.08)]
+        sprite.line(
+            np.array([at(0, post.tall - 0.5), at(arm * 0.25, post.tall - 0.05), at(arm, post.tall)]),
+            metal,
+            max(0.6, 0.08 * scale),
+        )
+        head = [
+            at(arm * 0.72, post.tall + 0.1),
+            at(arm * 1.12, post.tall + 0.08),
+            at(arm * 1.1, post.tall - 0.08),
+            at(arm * 0.75, post.tall - 0.08),
+        ]
         warm: Colour = (255, 226, 168)
         sprite.poly(np.array(head), warm if light.night else light.on((206, 208, 204)))
         if light.night:
@@ -56,7 +65,9 @@ def draw_post(post: Post, camera: Camera, size: tuple[int, int], light: Light) -
         bright = 1.6 if light.night else 1.0
         sprite.poly(circle * radius + centre, light.on(ring, bright))
         sprite.poly(circle * radius * 0.78 + centre, light.on(field, bright))
-        sprite.poly(np.array([(-0.5, -0.16), (0.5, -0.16), (0.5, 0.16), (-0.5, 0.16)]) * radius + centre, light.on(bar, bright))
+        sprite.poly(
+            np.array([(-0.5, -0.16), (0.5, -0.16), (0.5, 0.16), (-0.5, 0.16)]) * radius + centre, light.on(bar, bright)
+        )
     else:
         box = [at(-0.17, post.tall), at(0.17, post.tall), at(0.17, post.tall - 0.95), at(-0.17, post.tall - 0.95)]
         sprite.poly(np.array(box), light.on((30, 32, 34)))

@@ -65,8 +65,8 @@ def choose_camera(rng: np.random.Generator, layout: Layout, size: tuple[int, int
     else:  # a mast's
         x, tall = rng.uniform(-1, 1) * layout.road, rng.uniform(2.8, 4.2)
     aim = -float(x) / (layout.road + 4) * 0.12
-    centre = (width * (0.5 + aim + rng.uniform(-0.12, 0.12)), height * rng.uniform(0.36, 0.47))
-    return Camera(unit * rng.uniform(0.9, 1.4), float(tall), float(x), centre)
+    centre = (width * (0.5 + aim + rng.uniform(-0.12, 0.12)), height * rng.uniform(0.40, 0.53))
+    return Camera(unit * rng.uniform(1.0, 1.65), float(tall), float(x), centre)
 
 
 def place_cars(rng: np.random.Generator, layout: Layout, camera: Camera) -> list[Car]:
@@ -78,20 +78,22 @@ def place_cars(rng: np.random.Generator, layout: Layout, camera: Camera) -> list
     for lane in range(layout.lanes):
         for side, heading in ((1, 0.0), (-1, np.pi)):
             x = side * (lane + 0.5) * LANE
-            z = first + rng.exponential(9.0) + 2
-            while z < 70:
+            z = first + rng.exponential(7.0) + 1.5
+            while z < 48:
                 if rng.random() < 0.72 and not _in_crossing(layout, z, 3):
                     sway = (x + rng.uniform(-0.35, 0.35), z)
                     cars.append(choose_car(rng, sway, float(heading + rng.normal(0, 0.03))))
-                z += rng.uniform(7, 10) + rng.exponential(9.0)
+                z += rng.uniform(7, 11) + rng.exponential(11.0)
     for side, there in zip((-1, 1), layout.parking, strict=True):
         if not there:
             continue
         z = rng.uniform(1, 7)
-        while z < 55:
-            if rng.random() < 0.7 and not _in_crossing(layout, z, 5):
+        while z < 34:
+            if rng.random() < 0.6 and not _in_crossing(layout, z, 5):
                 heading = rng.normal(0, 0.03) + (0.0 if side > 0 or rng.random() < 0.3 else np.pi)
-                cars.append(choose_car(rng, (side * (layout.road - PARKING / 2 + rng.uniform(-0.1, 0.1)), z), float(heading)))
+                cars.append(
+                    choose_car(rng, (side * (layout.road - PARKING / 2 + rng.uniform(-0.1, 0.1)), z), float(heading))
+                )
             z += rng.uniform(5.6, 7.2)
     if layout.crossing is not None:
         near, far = layout.crossing
@@ -101,7 +103,9 @@ def place_cars(rng: np.random.Generator, layout: Layout, camera: Camera) -> list
                 if rng.random() < 0.45:
                     cars.append(choose_car(rng, (x, float(z)), float(heading + rng.normal(0, 0.04))))
                 x += rng.uniform(6.5, 12)
-    return [car for car in cars if nearest(car) > first * 0.55 or abs(car.at[0] - camera.x) > 2.6 and nearest(car) > 1.2]
+    return [
+        car for car in cars if nearest(car) > first * 0.55 or abs(car.at[0] - camera.x) > 2.6 and nearest(car) > 1.2
+    ]
 
 
 def place_people(
@@ -109,17 +113,15 @@ def place_people(
 ) -> list[Person]:
     """People on the pavements, some close by, some on the road where no car stands."""
     people: list[Person] = []
+    reach = 0.92 * camera.centre[0]
     if rng.random() < 0.08:
         return people
-    for _ in range(int(rng.integers(1, 6)) + int(rng.random() < 0.3) * 3):
+    for _ in range(int(rng.integers(1, 7))):
         side = int(rng.choice([-1, 1]))
         x = side * (layout.road + rng.uniform(0.18, 0.85) * layout.pavement)
-        z = float(np.exp(rng.uniform(np.log(3.2), np.log(34))))
-        if z < 6 and abs(x - camera.x) > 0.40 * z:  # close by, but in the picture
-            side = int(np.sign(camera.x)) or 1
-            x = camera.x + rng.uniform(-0.36, 0.36) * z
-            if abs(x) < layout.road + 0.3:
-                x = side * (layout.road + rng.uniform(0.3, 0.9))
+        z = float(np.exp(rng.uniform(np.log(2.7), np.log(22))))
+        # As near as can be seen; farther off where the pavement would be beside the picture.
+        z = max(z, abs(x - camera.x) * camera.focal / reach * float(rng.uniform(1.0, 1.4)))
         turn = float(rng.choice([0.0, 0.0, np.pi]) + rng.normal(0, 0.35))
         people.append(choose_person(rng, (float(x), z), turn, int(rng.integers(PEOPLE)), light))
     for _ in range(int(rng.random() < 0.5) + int(rng.random() < 0.2)):

@@ -14,6 +14,10 @@ from oneglance.street.light import Light
 from oneglance.street.palette import BOTTOMS, TOPS
 
 
+#: Half the width of a face, and the height of its middle, in heights of the person.
+HEAD, HEAD_AT = 0.057, 0.922
+
+
 @dataclass(frozen=True)
 class Person:
     """One pedestrian: who (``identity``), where on the ground (x, z), how tall in metres, how dressed.
@@ -72,7 +76,9 @@ def draw_person(
     foot = camera.ground(*person.at)
     scale = camera.scale(person.at[1]) * person.tall
     wide, high = (0.36, 1.36) if person.umbrella is not None else (0.30, 1.06)
-    corners = np.array([[foot[0] - wide * scale, foot[1] - high * scale], [foot[0] + wide * scale, foot[1] + 0.05 * scale]])
+    corners = np.array(
+        [[foot[0] - wide * scale, foot[1] - high * scale], [foot[0] + wide * scale, foot[1] + 0.05 * scale]]
+    )
     window = window_of(corners, size)
     if window is None:
         return None
@@ -80,7 +86,9 @@ def draw_person(
     sprite = Sprite(window, fine or (4 if big < 120 else 3 if big < 200 else 2))
     figure = _Figure(person, sprite, foot, scale, light)
     points = figure.draw()
-    beyond = bool(foot[1] > size[1] or foot[1] - scale < 0 or foot[0] - 0.15 * scale < 0 or foot[0] + 0.15 * scale > size[0])
+    beyond = bool(
+        foot[1] > size[1] or foot[1] - scale < 0 or foot[0] - 0.15 * scale < 0 or foot[0] + 0.15 * scale > size[0]
+    )
     return Drawn(sprite, points, [], beyond, foot[1])
 
 
@@ -115,10 +123,10 @@ class _Figure:
         swing = np.sin(person.stride) * person.pace
         bob = 0.008 * abs(np.cos(person.stride)) * person.pace
         hip, shoulder = 0.50 + bob, 0.815 + bob
-        broad = (0.118 * abs(self.front) + 0.070 * abs(self.side)) * person.stout
-        yaw = float(np.clip(self.side * 1.2, -0.8, 0.8)) + person.pose.yaw
+        broad = (0.110 * abs(self.front) + 0.070 * abs(self.side)) * person.stout
+        yaw = float(np.clip(self.side * 1.1 + person.pose.yaw, -0.72, 0.72))
         head = Head(
-            self.sprite, self.at(0.018 * self.side, 0.922 + bob), 0.0535 * self.scale, person.looks,
+            self.sprite, self.at(0.018 * self.side, HEAD_AT + bob), HEAD * self.scale, person.looks,
             replace(person.pose, yaw=yaw), light,
         )  # fmt: skip
         if faces:
@@ -132,14 +140,22 @@ class _Figure:
             self.sprite.poly(self.area([(-broad * 1.1, shoulder - 0.02), (broad * 1.1, shoulder - 0.02), (broad * 1.1, 0.58), (-broad * 1.1, 0.58)]),
                              scaled(top, 0.5))  # fmt: skip
         self.leg(near, swing, hip, bottom)
-        self.sprite.poly(self.area([(-0.028, 0.87 + bob), (0.028, 0.87 + bob), (0.036, 0.79 + bob), (-0.036, 0.79 + bob)]), scaled(skin, 0.8))
+        self.sprite.poly(
+            self.area([(-0.028, 0.87 + bob), (0.028, 0.87 + bob), (0.036, 0.79 + bob), (-0.036, 0.79 + bob)]),
+            scaled(skin, 0.8),
+        )
         self.torso(hip, shoulder, broad, top, bottom)
         if person.umbrella is None:
             self.arm(near, -swing, shoulder, broad, top, skin)
         if person.carries == "bag":
             x = near * (broad + 0.035)
-            self.sprite.poly(self.area([(x - 0.035, 0.50), (x + 0.035, 0.50), (x + 0.045, 0.40), (x - 0.045, 0.40)]), light.on((92, 58, 40)))
-            self.sprite.line(self.area([(x, 0.5), (-near * broad * 0.4, shoulder)]), light.on((62, 40, 30)), 0.012 * self.scale)
+            self.sprite.poly(
+                self.area([(x - 0.035, 0.50), (x + 0.035, 0.50), (x + 0.045, 0.40), (x - 0.045, 0.40)]),
+                light.on((92, 58, 40)),
+            )
+            self.sprite.line(
+                self.area([(x, 0.5), (-near * broad * 0.4, shoulder)]), light.on((62, 40, 30)), 0.012 * self.scale
+            )
         if faces:
             head.face()
         else:
@@ -147,8 +163,16 @@ class _Figure:
             head.from_behind()
             if person.carries == "backpack":
                 pack = light.on(mix(person.top, (40, 44, 52), 0.6))
-                self.sprite.poly(self.area([(-broad * 0.85, 0.80), (broad * 0.85, 0.80), (broad * 0.95, 0.57), (-broad * 0.95, 0.57)]), scaled(pack, 0.8))
-                self.sprite.poly(self.area([(-broad * 0.6, 0.70), (broad * 0.6, 0.70), (broad * 0.6, 0.60), (-broad * 0.6, 0.60)]), pack)
+                self.sprite.poly(
+                    self.area(
+                        [(-broad * 0.85, 0.80), (broad * 0.85, 0.80), (broad * 0.95, 0.57), (-broad * 0.95, 0.57)]
+                    ),
+                    scaled(pack, 0.8),
+                )
+                self.sprite.poly(
+                    self.area([(-broad * 0.6, 0.70), (broad * 0.6, 0.70), (broad * 0.6, 0.60), (-broad * 0.6, 0.60)]),
+                    pack,
+                )
         if person.umbrella is not None:
             self.open_umbrella(near, broad, top, skin)
         return head.points() if faces else None
@@ -186,7 +210,9 @@ class _Figure:
         waist, hem = broad * 0.80, {"coat": 0.30, "dress": 0.32, "jacket": 0.47}.get(person.outfit, 0.50)
         flare = {"coat": 1.05, "dress": 1.30}.get(person.outfit, 0.90)
         if person.outfit == "skirt":
-            self.sprite.poly(self.area([(-waist, 0.58), (waist, 0.58), (waist * 1.5, 0.33), (-waist * 1.5, 0.33)]), bottom)
+            self.sprite.poly(
+                self.area([(-waist, 0.58), (waist, 0.58), (waist * 1.5, 0.33), (-waist * 1.5, 0.33)]), bottom
+            )
         shape = [
             (-broad * 0.45, shoulder + 0.022), (broad * 0.45, shoulder + 0.022), (broad, shoulder - 0.014), (broad * 0.98, shoulder - 0.07),
             (waist, 0.63), (broad * flare, hem), (-broad * flare, hem), (-waist, 0.63), (-broad * 0.98, shoulder - 0.07),
@@ -205,10 +231,14 @@ class _Figure:
             if person.outfit in ("coat", "jacket"):
                 self.sprite.line(self.area([(0.0, shoulder), (0.0, hem)]), dark, 0.009 * self.scale)
                 inner = light.on(mix(person.bottom, (240, 240, 240), 0.55))
-                self.sprite.poly(self.area([(-0.032, shoulder + 0.024), (0.032, shoulder + 0.024), (0.0, shoulder - 0.09)]), inner)
+                self.sprite.poly(
+                    self.area([(-0.032, shoulder + 0.024), (0.032, shoulder + 0.024), (0.0, shoulder - 0.09)]), inner
+                )
             else:
                 skin = light.on(person.looks.skin, 0.92)
-                self.sprite.poly(self.area([(-0.034, shoulder + 0.024), (0.034, shoulder + 0.024), (0.0, shoulder - 0.03)]), skin)
+                self.sprite.poly(
+                    self.area([(-0.034, shoulder + 0.024), (0.034, shoulder + 0.024), (0.0, shoulder - 0.03)]), skin
+                )
 
     def open_umbrella(self, near: int, broad: float, top: Colour, skin: Colour) -> None:
         """An umbrella over the head, held with the near hand."""

@@ -55,65 +55,72 @@ def draw_tree(tree: Tree, camera: Camera, size: tuple[int, int], light: Light) -
     if not tree.hedge:
         bark = light.on((92, 74, 60))
         w = 0.022 * scale
-        trunk = [(foot[0] - w * 1.3, foot[1]), (foot[0] + w * 1.3, foot[1]), (foot[0] + w * 0.8, foot[1] - 0.45 * scale), (foot[0] - w * 0.8, foot[1] - 0.45 * scale)]
+        trunk = [
+            (foot[0] - w * 1.3, foot[1]),
+            (foot[0] + w * 1.3, foot[1]),
+            (foot[0] + w * 0.8, foot[1] - 0.45 * scale),
+            (foot[0] - w * 0.8, foot[1] - 0.45 * scale),
+        ]
         sprite.poly(np.array(trunk), bark)
-        dark = [(foot[0] + w * 0.2, foot[1]), (foot[0] + w * 1.3, foot[1]), (foot[0] + w * 0.8, foot[1] - 0.45 * scale), (foot[0] + w * 0.1, foot[1] - 0.45 * scale)]
+        dark = [
+            (foot[0] + w * 0.2, foot[1]),
+            (foot[0] + w * 1.3, foot[1]),
+            (foot[0] + w * 0.8, foot[1] - 0.45 * scale),
+            (foot[0] + w * 0.1, foot[1] - 0.45 * scale),
+        ]
         sprite.poly(np.array(dark), light.on((66, 52, 44)))
-    _paste(sprite, _coloured(tree, light), (left, top, right, low))
+    _paste(
+        sprite, crown_of(tree.crown, tree.flipped != (light.sun[0] > 0)), _colours(tree, light), (left, top, right, low)
+    )
     return Drawn(sprite, None, [], False, foot[1])
 
 
-def _paste(sprite: Sprite, leaf: Picture, box: tuple[float, float, float, float]) -> None:
-    """Put a picture of four channels, opaque or nothing, into a box of the image."""
-    x1, y1 = ((np.array(box[:2]) - sprite.origin) * sprite.fine).round().astype(int)
-    x2, y2 = ((np.array(box[2:]) - sprite.origin) * sprite.fine).round().astype(int)
-    if x2 - x1 < 2 or y2 - y1 < 2:
-        return
+def _paste(sprite: Sprite, crown: Picture, colours: Picture, box: tuple[float, float, float, float]) -> None:
+    """Put a crown (brightness, leaves) into a box of the image, coloured by a table, uint8 [256, 4]."""
+    x1, y1 = ((np.array(box[:2]) - sprite.origin) * sprite.fine).round().astype(int).tolist()
+    x2, y2 = ((np.array(box[2:]) - sprite.origin) * sprite.fine).round().astype(int).tolist()
     height, width = sprite.pixels.shape[:2]
     left, top, right, bottom = max(0, x1), max(0, y1), min(width, x2), min(height, y2)
-    if right <= left or bottom <= top:
+    if x2 - x1 < 2 or y2 - y1 < 2 or right <= left or bottom <= top:
         return
-    side_y, side_x = leaf.shape[0] / (y2 - y1), leaf.shape[1] / (x2 - x1)
-    matrix = np.array([[side_x, 0, (left - x1 + 0.5) * side_x - 0.5], [0, side_y, (top - y1 + 0.5) * side_y - 0.5]])
-    if side_x > 1.2:  # reduced: by area first, so that leaves don't shimmer
-        factor = 1 / side_x
-        leaf = cv2.resize(leaf, (max(2, round(leaf.shape[1] * factor)), max(2, round(leaf.shape[0] / side_y))), interpolation=cv2.INTER_AREA)
-        matrix = np.array([[1.0, 0, left - x1], [0, 1.0, top - y1]])
-    seen = cv2.warpAffine(
-        leaf, matrix, (int(right - left), int(bottom - top)), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_CONSTANT
+    side_x, side_y = crown.shape[1] / (x2 - x1), crown.shape[0] / (y2 - y1)
+    if side_x > 1 and side_y > 1:
+        seen = cv2.resize(crown, (x2 - x1, y2 - y1), interpolation=cv2.INTER_AREA)
+        seen = seen[top - y1 : bottom - y1, left - x1 : right - x1]
+    else:
+        matrix = np.array([[side_x, 0, (left - x1 + 0.5) * side_x - 0.5], [0, side_y, (top - y1 + 0.5) * side_y - 0.5]])
+        seen = cv2.warpAffine(
+            crown, matrix, (right - left, bottom - top), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        )
+    made = colours[seen[..., 0]]
+    solid = seen[..., 1] > 110
+    sprite.pixels[top:bottom, left:right][solid] = made[solid]
+
+
+def _colours(tree: Tree, light: Light) -> Picture:
+    """The colour of each brightness of a crown in this light, uint8 [256, 4]."""
+    steps = np.arange(256)[:, None] / 255
+    dark, bright = (
+        np.array(light.on(tree.leaves, 0.42)),
+        np.array(light.on(mix(tree.leaves, (236, 232, 140), 0.22), 1.18)),
     )
-    place = sprite.pixels[top:bottom, left:right]
-    solid = seen[..., 3] > 120
-    opaque = cv2.multiply(seen[..., :3], np.float64(1.0))
-    share = np.maximum(seen[..., 3:], 1).astype(np.float32)
-    opaque = np.minimum(255, seen[..., :3] * (255.0 / share)).astype(np.uint8)
-    place[..., :3][solid] = opaque[solid]
-    place[..., 3][solid] = 255
-
-
-def _coloured(tree: Tree, light: Light) -> Picture:
-    """The crown in its colour and light, uint8 [S, S, 4], colours times coverage."""
-    crown = crown_of(tree.crown)
-    steps = np.linspace(0, 1, 256)
-    dark, bright = np.array(light.on(tree.leaves, 0.42)), np.array(light.on(mix(tree.leaves, (236, 232, 140), 0.22), 1.18))
     if tree.crown // 3 == 3:
         dark, bright = np.array(light.on((58, 46, 40))), np.array(light.on((120, 104, 92)))
-    table = dark + steps[:, None] * (bright - dark)
+    table = dark + steps * (bright - dark)
     if light.snow:
-        white = np.clip((steps - 0.45) * 2.6, 0, 1)[:, None]
+        white = np.clip((steps - 0.45) * 2.6, 0, 1)
         table = table * (1 - white) + np.array(light.on((240, 243, 250))) * white
-    table4 = np.concatenate([np.clip(table, 0, 255), np.full((256, 1), 255.0)], 1).astype(np.uint8)
-    made = np.asarray(cv2.LUT(cv2.merge([crown[..., 0]] * 4), table4[None]), np.uint8)
-    made[crown[..., 1] == 0] = 0
-    return np.ascontiguousarray(made[:, ::-1]) if tree.flipped != (light.sun[0] > 0) else made
+    return np.concatenate([np.clip(table, 0, 255), np.full((256, 1), 255.0)], 1).astype(np.uint8)
 
 
 @lru_cache(None)
-def crown_of(number: int) -> Picture:
-    """A crown lit from the upper left, uint8 [192, 192, 2]: brightness, and 255 where there are leaves.
+def crown_of(number: int, flipped: bool = False) -> Picture:
+    """A crown lit from the upper left (``flipped``: right), uint8 [192, 192, 2]: brightness, and 255 where there are leaves.
 
     Three each of: round, slender, spruce, bare.
     """
+    if flipped:
+        return np.ascontiguousarray(crown_of(number)[:, ::-1])
     rng = np.random.default_rng(300 + number)
     shade, there = np.zeros((2, _SIDE, _SIDE), np.uint8)
     kind = number // 3
@@ -125,7 +132,12 @@ def crown_of(number: int) -> Picture:
         turn, out = rng.uniform(0, 2 * np.pi), np.sqrt(rng.uniform()) * 0.30
         lumps.append((0.5 + np.cos(turn) * out, 0.48 + np.sin(turn) * out * 0.95, rng.uniform(0.11, 0.19)))
     if kind == 2:
-        lumps = [(0.5 + s * w * 0.5, 0.06 + 0.115 * k, 0.03 + 0.016 * k) for k in range(8) for w in [0.05 + 0.09 * k] for s in (-0.75, 0, 0.75)]
+        lumps = [
+            (0.5 + s * w * 0.5, 0.06 + 0.115 * k, 0.03 + 0.016 * k)
+            for k in range(8)
+            for w in [0.05 + 0.09 * k]
+            for s in (-0.75, 0, 0.75)
+        ]
     lumps.sort(key=lambda lump: lump[1], reverse=kind != 2)
     for x, y, radius in lumps:
         depth = 0.35 + 0.5 * (1 - y) + 0.15 * (0.5 - x)
@@ -143,7 +155,15 @@ def crown_of(number: int) -> Picture:
     return np.stack([shade, there], -1)
 
 
-def _branch(rng: np.random.Generator, shade: Picture, there: Picture, start: np.ndarray, turn: float, length: float, width: float) -> None:
+def _branch(
+    rng: np.random.Generator,
+    shade: Picture,
+    there: Picture,
+    start: np.ndarray,
+    turn: float,
+    length: float,
+    width: float,
+) -> None:
     end = start + length * np.array([np.cos(turn), np.sin(turn)])
     a, b = (int(start[0]), int(start[1])), (int(end[0]), int(end[1]))
     cv2.line(shade, a, b, int(rng.uniform(90, 200)), max(1, round(width)))
@@ -151,4 +171,6 @@ def _branch(rng: np.random.Generator, shade: Picture, there: Picture, start: np.
     if width < 1.1:
         return
     for spread in (-0.45, 0.1, 0.5):
-        _branch(rng, shade, there, end, turn + spread + rng.normal(0, 0.14), length * rng.uniform(0.66, 0.82), width * 0.62)
+        _branch(
+            rng, shade, there, end, turn + spread + rng.normal(0, 0.14), length * rng.uniform(0.66, 0.82), width * 0.62
+        )

@@ -92,7 +92,13 @@ class _Players:
     """Everything that stands on the stage, placed from the far end to the camera."""
 
     def __init__(
-        self, rng: np.random.Generator, stage: Stage, layout: Layout, camera: Camera, light: Light, size: tuple[int, int]
+        self,
+        rng: np.random.Generator,
+        stage: Stage,
+        layout: Layout,
+        camera: Camera,
+        light: Light,
+        size: tuple[int, int],
     ) -> None:
         self.rng, self.stage, self.layout, self.camera, self.light, self.size = rng, stage, layout, camera, light, size
         self.things: list[_Thing] = []
@@ -108,8 +114,8 @@ class _Players:
             for post in posts:
                 if post.what == "lamp":
                     x = post.at[0] - post.side * 1.5
-                    effects.light_pool(self.stage, camera, x, post.at[1], 5.5, (255, 214, 150), 0.9)
-            effects.light_pool(self.stage, camera, camera.x, 9.0, 8.0, (255, 244, 214), 0.5)
+                    effects.light_pool(self.stage, camera, x, post.at[1], 6.5, (255, 208, 140), 1.25)
+            effects.light_pool(self.stage, camera, camera.x, 9.0, 8.5, (255, 244, 214), 0.8)
         acts: list[tuple[float, Callable[[], None]]] = []
         acts += [(nearest(car) + 0.4, self._act_car(car)) for car in cars]
         acts += [(person.at[1], self._act_person(person)) for person in people]
@@ -136,10 +142,20 @@ class _Players:
                         posts.append(Post("lamp", (side * (layout.road + 0.35), z), side, tall, 0))
             if rng.random() < 0.5:
                 z = float(rng.uniform(6, 22))
-                posts.append(Post("sign", (side * (layout.road + 0.45), z), side, float(rng.uniform(2.2, 2.8)), int(rng.integers(12))))
+                posts.append(
+                    Post(
+                        "sign",
+                        (side * (layout.road + 0.45), z),
+                        side,
+                        float(rng.uniform(2.2, 2.8)),
+                        int(rng.integers(12)),
+                    )
+                )
         if layout.crossing is not None and rng.random() < 0.6:
             number = int(rng.integers(3))
-            posts += [Post("lights", (s * (layout.road + 0.4), layout.crossing[0] - 0.4), s, 3.2, number) for s in (-1, 1)]
+            posts += [
+                Post("lights", (s * (layout.road + 0.4), layout.crossing[0] - 0.4), s, 3.2, number) for s in (-1, 1)
+            ]
         return posts
 
     def _trees(self) -> list[Tree]:
@@ -168,7 +184,9 @@ class _Players:
         for person in people:
             if person.at[1] < 25:
                 x, z = person.at
-                feet = np.array([[x + dx, 0, z + dz] for dx, dz in ((-0.24, -0.1), (0.24, -0.1), (0.24, 0.12), (-0.24, 0.12))])
+                feet = np.array(
+                    [[x + dx, 0, z + dz] for dx, dz in ((-0.24, -0.1), (0.24, -0.1), (0.24, 0.12), (-0.24, 0.12))]
+                )
                 effects.cast_shadow(self.stage, self.camera, feet, self.light, person.tall * 0.8)
 
     # -- putting it on the stage ------------------------------------------------------------------------------------

@@ -78,7 +78,7 @@ def bricks() -> Picture:
     """Unevenness of walls, uint8 [512, 512], 128 in the mean."""
     rng = np.random.default_rng(6)
     return np.clip(
-        128 + rng.normal(0, 7, (SIDE, SIDE)) + 26 * (smooth_noise(rng, SIDE, (6, 24, 96)) - 0.5), 0, 255
+        128 + rng.normal(0, 2.6, (SIDE, SIDE)) + 24 * (smooth_noise(rng, SIDE, (6, 24, 96)) - 0.5), 0, 255
     ).astype(np.uint8)
 
 
