@@ -1,0 +1,250 @@
+"""A data set of drawn streets on disk: six sources in public formats, each labelled for some of the tasks only."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from multiprocessing import get_context
+from pathlib import Path
+
+import cv2
+
+from oneglance.annotations import Annotation, Instance, Instances, Record
+from oneglance.errors import OneglanceError
+from oneglance.formats import FORMATS
+from oneglance.formats.base import WriteOptions
+from oneglance.formats.writing import new_folder
+from oneglance.manifest import Column
+from oneglance.street import face, plate
+from oneglance.street.backdrop import CLASSES
+from oneglance.street.canvas import Picture
+from oneglance.street.crops import draw_face, draw_plate
+from oneglance.street.light import WEATHERS
+from oneglance.street.scene import draw_scene
+
+#: The classes that the detector learns; faces and plates have sources of their own.
+DETECTED = ("car", "person")
+COLUMNS = {
+    "weather": Column("label", classes=WEATHERS),
+    "objects": Column("instances", classes=DETECTED),
+    "ground": Column("segments", classes=CLASSES),
+    "face": Column("points", points=face.POINTS),
+    "plate": Column("points", points=plate.CORNERS),
+}
+#: Sources: name, format, the one task it is labelled for, how many images it has for each scene that is asked for (the
+#: scenes' sources sum to 1, the crops come on top).
+SOURCES = (
+    ("cars", "coco", "objects", 0.30), ("town", "voc", "objects", 0.15), ("ground", "masks", "ground", 0.275),
+    ("weather", "folder", "weather", 0.275), ("faces", "csv", "face", 0.4), ("plates", "csv", "plate", 0.4),
+)  # fmt: skip
+#: Shares of the splits.
+SPLITS = (("train", 0.7), ("val", 0.12), ("test", 0.18))
+#: People from this number on are seen in the split `test` only.
+STRANGERS = 800
+#: Sides of the crops: width, height.
+FACE_SIZE, PLATE_SIZE = (64, 64), (96, 64)
+QUALITY = 92
+_IN_PROCESS = 48
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """One image of the data set: its source, split and task, the seed it is drawn from, and its file's name."""
+
+    source: str
+    split: str
+    task: str
+    seed: int
+    name: str
+    weather: str | None = None
+    identity: int | None = None
+
+    def draw(self, size: tuple[int, int]) -> tuple[Picture, Annotation]:
+        """The image, uint8 [H, W, 3], and what its source says of it."""
+        if self.task == "face":
+            crop = draw_face(self.seed, FACE_SIZE, self.identity)
+            return crop.image, crop.points
+        if self.task == "plate":
+            crop = draw_plate(self.seed, PLATE_SIZE)
+            return crop.image, crop.points
+        scene = draw_scene(self.seed, size, self.weather)
+        if self.task == "weather":
+            return scene.image, scene.weather
+        if self.task == "ground":
+            return scene.image, scene.ground
+        # Boxes only: this source's people drew no outlines.
+        items = tuple(
+            Instance(item.label, item.box, truncated=item.truncated and self.source == "town")
+            for item in scene.objects.items if item.label in DETECTED
+        )  # fmt: skip
+        return scene.image, Instances(items)
+
+
+def plan_street(scenes: int, seed: int) -> list[Drawing]:
+    """What is drawn for a data set of ``scenes`` scenes and the crops that go with them.
+
+    Every image has a seed of its own, so that no scene of `val` or `test` is seen in training; the people of `test` are
+    strangers.
+    """
+    drawings: list[Drawing] = []
+    for source, _, task, share in SOURCES:
+        count = max(len(SPLITS), round(scenes * share))
+        edges = [max(1, round(count * part)) for _, part in SPLITS[1:]]
+        counts = [count - sum(edges), *edges]
+        number = 0
+        for (split, _), many in zip(SPLITS, counts, strict=True):
+            for _ in range(many):
+                own = seed * 1_000_003 + len(drawings)
+                weather = WEATHERS[number % len(WEATHERS)] if task == "weather" else None
+                who = None
+                if task == "face":
+                    strangers = face.PEOPLE - STRANGERS
+                    who = STRANGERS + own * 7919 % strangers if split == "test" else own * 7919 % STRANGERS
+                drawings.append(Drawing(source, split, task, own, f"{source}_{number:05d}.jpg", weather, who))
+                number += 1
+    return drawings
+
+
+def write_street(
+    folder: Path,
+    scenes: int = 400,
+    seed: int = 0,
+    size: tuple[int, int] = (256, 256),
+    on_image: Callable[[int], None] = lambda _: None,
+    workers: int | None = None,
+) -> Path:
+    """Draw a data set into ``folder`` and say in a ``street.yaml`` how to read it.
+
+    Args:
+        folder: new or empty.
+        scenes: street scenes, over four sources; at least 20. Faces and plates come on top, see ``SOURCES``.
+        seed: another seed, another data set.
+        size: width and height of the scenes; faces and plates are ``FACE_SIZE`` and ``PLATE_SIZE``.
+        on_image: told how many images there are so far, after each; ``len(plan_street(scenes, seed))`` in all.
+        workers: processes that draw; default: one a core, none of their own for a few dozen images. The files are the
+            same whatever it is. A script that calls this needs ``if __name__ == "__main__":``.
+
+    Returns the path of the ``street.yaml``. Raises OneglanceError where the folder holds something already.
+    """
+    if scenes < 20:
+        raise OneglanceError(f"a street of {scenes} images is too small for its six sources; give 20 or more")
+    if seed < 0:
+        raise OneglanceError(f"a seed is a whole number from 0 on, not {seed}")
+    new_folder(folder)
+    drawings = plan_street(scenes, seed)
+    if workers is None:
+        workers = 1 if len(drawings) <= _IN_PROCESS else min(os.cpu_count() or 1, 16)
+    staging = folder / ".drawing"
+    staging.mkdir()
+    try:
+        done: dict[str, list[Record]] = {}
+        for count, (drawing, record) in enumerate(_drawn(drawings, staging, size, workers), 1):
+            done.setdefault(drawing.source, []).append(record)
+            on_image(count)
+        for source, format_, task, _ in SOURCES:
+            FORMATS[format_].write(done[source], {task: COLUMNS[task]}, folder / source, WriteOptions(images="link"))
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+    path = folder / "street.yaml"
+    path.write_text(_yaml(), encoding="utf-8")
+    return path
+
+
+def _drawn(
+    drawings: list[Drawing], staging: Path, size: tuple[int, int], workers: int
+) -> Iterator[tuple[Drawing, Record]]:
+    """Each drawing with its record, in order."""
+    if workers <= 1:
+        for drawing in drawings:
+            yield drawing, _make(drawing, staging, size)
+        return
+    # Not forked: OpenCV's threads would not come along.
+    with ProcessPoolExecutor(
+        workers, mp_context=get_context("spawn"), initializer=cv2.setNumThreads, initargs=(1,)
+    ) as pool:
+        many = [staging] * len(drawings), [size] * len(drawings)
+        yield from zip(drawings, pool.map(_make, drawings, *many, chunksize=8), strict=True)
+
+
+def _make(drawing: Drawing, staging: Path, size: tuple[int, int]) -> Record:
+    """Draw one image, write it, and give its record."""
+    image, annotation = drawing.draw(size)
+    path = staging / drawing.name
+    good, data = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
+    if not good:
+        raise OneglanceError(f"{path}: the image can't be encoded as a JPEG")
+    path.write_bytes(data.tobytes())
+    height, width = image.shape[:2]
+    record = Record(path, width, height, drawing.split, drawing.source)
+    return replace(record, annotations={drawing.task: annotation})
+
+
+def _yaml() -> str:
+    def words(names: tuple[str, ...]) -> str:
+        return "[" + ", ".join(names) + "]"
+
+    coco = "\n".join(
+        f"  - {{format: coco, name: cars, root: cars, images: images, labels: annotations/objects_{split}.json, "
+        f"split: {split}, tasks: [objects]}}"
+        for split, _ in SPLITS
+    )
+    splits = {
+        kind: "{" + ", ".join(f"{split}: {kind}/{split}" for split, _ in SPLITS) + "}" for kind in ("images", "masks")
+    }
+
+    def table(name: str, task: str) -> str:
+        return (
+            f"  - format: csv\n    name: {name}\n    root: {name}\n    images: images\n    labels: labels.csv\n"
+            f"    split_column: split\n    tasks:\n      {task}:\n"
+            f'        {{x: "{task}/{{name}}_x", y: "{task}/{{name}}_y", visible: "{task}/{{name}}_v", visibility: coco}}'
+        )
+
+    return f"""\
+# Drawn streets: five questions, one network. Written by oneglance; every image is drawn, nothing in it exists.
+#
+# No image is labelled for everything. Each source answers one question and says nothing of the others: there, they are
+# unknown, which is not the same as "nothing there".
+tasks:
+  # What is the weather like? Night is one of the answers.
+  weather: {{kind: classification, classes: {words(WEATHERS)}}}
+  # Where are the cars and the people?
+  objects: {{kind: detection, classes: {words(DETECTED)}}}
+  # What is each pixel? Lamp posts and signs are none of these: void, 255 in the masks.
+  ground: {{kind: segmentation, classes: {words(CLASSES)}}}
+  # Where are eyes, nose and mouth in a picture of a face? Left and right are the picture's.
+  face:
+    kind: keypoints
+    points: {words(face.POINTS)}
+    flip: [[left_eye, right_eye], [left_mouth, right_mouth]]
+    normaliser: diagonal
+  # Where are the corners of a licence plate?
+  plate:
+    kind: keypoints
+    points: {words(plate.CORNERS)}
+    flip: [[top_left, top_right], [bottom_left, bottom_right]]
+    normaliser: diagonal
+sources:
+  # Street scenes with boxes, in COCO's JSON: a file for each split.
+{coco}
+  # Other street scenes with boxes, in Pascal VOC's XML; its lists in ImageSets/Main say which split.
+  - {{format: voc, name: town, root: town, tasks: [objects]}}
+  # Other scenes with a mask PNG each: value k is the k-th class.
+  - format: masks
+    name: ground
+    root: ground
+    images: {splits["images"]}
+    labels: {splits["masks"]}
+    tasks: [ground]
+  # Other scenes, sorted into a folder for each weather.
+  - {{format: folder, name: weather, root: weather, tasks: [weather]}}
+  # Faces close up, their five points in a table. The people of `test` are seen nowhere else.
+{table("faces", "face")}
+  # Licence plates close up, their corners in a table.
+{table("plates", "plate")}
+# Small enough to be learned from scratch.
+trunk: {{backbone: mobilenetv4_conv_small, pretrained: false}}
+train: {{size: [256, 256]}}
+"""
