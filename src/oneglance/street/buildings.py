@@ -228,7 +228,9 @@ class _House:
         panes = max(1, int((z2 - z1) / 2.4))
         pitch = (z2 - z1) / panes
         grid = np.array([[z1 + k * pitch + 0.15, z1 + (k + 1) * pitch - 0.15, 0.45, 2.35] for k in range(panes)])
-        open_ = light.night and rng.random() < 0.7 or light.weather in ("rain", "snow", "fog") and rng.random() < 0.6
+        open_ = (light.night and rng.random() < 0.7) or (
+            light.weather in ("rain", "snow", "fog") and rng.random() < 0.6
+        )
         self.sprite.polys(
             self.rects(grid), lit if open_ and light.night else mix(lit, self.glass(), 0.35) if open_ else self.glass()
         )

@@ -13,7 +13,6 @@ from oneglance.street.face import Head, Looks, Pose, choose_pose, looks_of
 from oneglance.street.light import Light
 from oneglance.street.palette import BOTTOMS, TOPS
 
-
 #: Half the width of a face, and the height of its middle, in heights of the person.
 HEAD, HEAD_AT = 0.057, 0.922
 
