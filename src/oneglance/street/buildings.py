@@ -84,6 +84,7 @@ class _House:
     ) -> None:
         self.rng, self.sprite, self.house, self.camera, self.light, self.kind = rng, sprite, house, camera, light, kind
         self.x = house.side * house.front
+        self.close = True
         self.wall = light.on(house.wall, light.facing((-house.side, 0, 0)))
         self.trim = light.on(house.trim, light.facing((-house.side, 0, 0)))
 
@@ -132,7 +133,8 @@ class _House:
         if self.camera.scale(max(house.z1, 2)) < 2.5:
             return
         base = house.floor if house.shop is not None else 0.5
-        if house.style != "glass":
+        self.close = self.camera.scale(max(house.z1, 1.5)) > 7
+        if house.style != "glass" and self.close:
             self.front(house.z1, house.z2, 0, 0.5, scaled(self.wall, 0.7))
             self.front(house.z1, house.z2, top - 0.45, top, snow if light.snow else self.trim)
             self.front(house.z1, house.z2, top - 0.60, top - 0.45, scaled(self.wall, 0.62))
@@ -168,17 +170,21 @@ class _House:
         grid = grid[grid[:, 1] > 1.0]
         if not len(grid):
             return
-        near = self.camera.scale(max(float(grid[:, 0].min()), 1.5)) > 9
+        near = self.close
         if near and house.style in ("plaster", "brick", "house"):
-            self.sprite.polys(self.rects(grid + (-0.12, 0.12, -0.16, 0.12)), self.trim)
+            self.sprite.polys(self.rects(grid + np.array([-0.12, 0.12, -0.16, 0.12])), self.trim)
         lit = rng.random(len(grid)) < (0.38 if light.night else 0.05 if light.weather != "clear" else 0.0)
         tone = rng.integers(0, 3, len(grid))
-        for k in range(3):
+        for k in range(3) if near else ():
             self.sprite.polys(self.rects(grid[~lit & (tone == k)]), self.glass((0.82, 1.0, 1.22)[k]))
+        if not near:
+            self.sprite.polys(self.rects(grid[~lit]), self.glass())
         if lit.any():
             warm = rng.integers(0, len(LIT), len(grid))
             for k, colour in enumerate(LIT):
                 chosen = grid[lit & (warm == k)]
+                if not len(chosen):
+                    continue
                 self.sprite.polys(self.rects(chosen), colour if light.night else mix(colour, self.glass(), 0.4))
         if near and not light.night:  # sky in the upper panes
             top = grid.copy()
@@ -216,7 +222,7 @@ class _House:
         z1, z2 = house.z1 + 0.4, house.z2 - 0.4
         lit: Colour = LIT[int(rng.integers(len(LIT)))]
         if house.shop is None:
-            if house.style == "glass":
+            if house.style == "glass" or not self.close:
                 return
             door = z1 + (z2 - z1) * float(rng.uniform(0.2, 0.7))
             self.front(door - 0.12, door + 1.22, 0, 2.35, self.trim)
@@ -228,7 +234,7 @@ class _House:
         panes = max(1, int((z2 - z1) / 2.4))
         pitch = (z2 - z1) / panes
         grid = np.array([[z1 + k * pitch + 0.15, z1 + (k + 1) * pitch - 0.15, 0.45, 2.35] for k in range(panes)])
-        open_ = light.night and rng.random() < 0.7 or light.weather in ("rain", "snow", "fog") and rng.random() < 0.6
+        open_ = (light.night and rng.random() < 0.7) or (light.weather in ("rain", "snow", "fog") and rng.random() < 0.6)
         self.sprite.polys(
             self.rects(grid), lit if open_ and light.night else mix(lit, self.glass(), 0.35) if open_ else self.glass()
         )
@@ -239,6 +245,8 @@ class _House:
             self.sprite.polys(self.rects(goods), mix(lit, (60, 40, 40), 0.6))
         sign = scaled(house.shop, 1.1) if light.night else scaled(colour, 1.12)
         self.front(z1, z2, 2.5, house.floor - 0.1, sign, 0.08)
+        if not self.close:
+            return
         words = np.array(
             [
                 [z1 + 0.9 + k * 0.42, z1 + 1.2 + k * 0.42, 2.62, 2.62 + float(rng.uniform(0.16, 0.28))]

@@ -187,23 +187,37 @@ class Stage:
         self.owner = np.zeros(self.classes.shape, np.int32)
         self.part = np.zeros(self.classes.shape, np.int32)
 
-    def place(self, sprite: Sprite, kind: int, number: int = 0, part: int = 0, veil: Veil | None = None) -> None:
-        """Put a sprite before everything that is there; ``kind``: its class of the ground."""
+    def place(
+        self,
+        sprite: Sprite,
+        kind: int,
+        number: int = 0,
+        part: int = 0,
+        veil: Veil | None = None,
+        hidden: NDArray[np.bool_] | None = None,
+    ) -> None:
+        """Put a sprite before everything that is there, but for what is ``hidden`` (bool [H, W]) behind a house.
+
+        ``kind``: its class of the ground; ``number`` and ``part``: under which it and its part are kept in mind.
+        """
         colours, coverage = sprite.reduced()
+        full, whole = int(np.count_nonzero(coverage >= 128)), sprite.reduced_part(coverage)
         if veil is not None and veil.share > 0:
             colours = veil.over(colours, coverage)
         x1, y1, x2, y2 = sprite.window
+        if hidden is not None:
+            away = hidden[y1:y2, x1:x2]
+            coverage[away], colours[away] = 0, 0
         blend(self.image[y1:y2, x1:x2], colours, coverage)
         mine = coverage >= 128
         self.classes[y1:y2, x1:x2][mine] = kind
         self.owner[y1:y2, x1:x2][mine] = number
         self.part[y1:y2, x1:x2][mine] = 0
         if number:
-            self.full[number] = int(np.count_nonzero(mine))
-        where = sprite.reduced_part(coverage)
-        if part and where is not None:
-            self.part[y1:y2, x1:x2][where] = part
-            self.full[part] = int(np.count_nonzero(where))
+            self.full[number] = full
+        if part and whole is not None:
+            self.part[y1:y2, x1:x2][whole & mine] = part
+            self.full[part] = int(np.count_nonzero(whole))
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from oneglance.street.canvas import Array, Picture, Stage
 from oneglance.street.car import choose_car, draw_car, plate_corners
 from oneglance.street.face import PEOPLE, choose_pose, name_of
 from oneglance.street.layout import choose_camera, choose_layout
-from oneglance.street.light import WEATHERS, Light, choose_light
+from oneglance.street.light import Light, choose_light
 from oneglance.street.person import HEAD, HEAD_AT, choose_person, draw_person
 
 

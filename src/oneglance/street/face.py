@@ -195,7 +195,9 @@ class Head:
         sprite.poly(outline, self.dark)
         sprite.mark(outline)
         middle = outline.mean(0)
-        for share, colour in (
+        if self.fine < 6:
+            sprite.poly((outline - middle) * 0.92 + middle, self.skin)
+        for share, colour in () if self.fine < 6 else (
             (0.95, mix(self.dark, self.skin, 0.6)),
             (0.88, self.skin),
             (0.60, mix(self.skin, self.bright, 0.6)),
@@ -204,7 +206,7 @@ class Head:
                 [self.sunward * self.unit * (1 - share) * 4 + self.sin * self.unit * 0.1, -self.unit * 0.02]
             )
             sprite.poly((outline - middle) * share + middle + toward * (share < 0.95), colour)
-        if self.fine > 5:
+        if self.fine > 6:
             self.features()
         self.fringe(hair)
         if look.glasses and self.fine > 5:

@@ -104,7 +104,7 @@ def place_cars(rng: np.random.Generator, layout: Layout, camera: Camera) -> list
                     cars.append(choose_car(rng, (x, float(z)), float(heading + rng.normal(0, 0.04))))
                 x += rng.uniform(6.5, 12)
     return [
-        car for car in cars if nearest(car) > first * 0.55 or abs(car.at[0] - camera.x) > 2.6 and nearest(car) > 1.2
+        car for car in cars if nearest(car) > first * 0.55 or (abs(car.at[0] - camera.x) > 2.6 and nearest(car) > 1.2)
     ]
 
 

@@ -13,7 +13,6 @@ from oneglance.street.face import Head, Looks, Pose, choose_pose, looks_of
 from oneglance.street.light import Light
 from oneglance.street.palette import BOTTOMS, TOPS
 
-
 #: Half the width of a face, and the height of its middle, in heights of the person.
 HEAD, HEAD_AT = 0.057, 0.922
 
@@ -111,6 +110,9 @@ class _Figure:
         """A limb, darker on the side away from the light."""
         a, b = self.at(*a), self.at(*b)
         ra, rb = ra * self.scale, rb * self.scale
+        if self.scale < 40:
+            self.sprite.poly(capsule(a, b, ra, rb), scaled(colour, 0.92))
+            return
         self.sprite.poly(capsule(a, b, ra, rb), scaled(colour, 0.74))
         move = self.lean * ra * 0.28
         self.sprite.poly(capsule((a[0] + move, a[1]), (b[0] + move, b[1]), ra * 0.72, rb * 0.72), colour)

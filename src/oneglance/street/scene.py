@@ -6,12 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from oneglance.annotations import HIDDEN, VISIBLE, Instance, Instances, Label, Points, Segments
 from oneglance.errors import OneglanceError
 from oneglance.formats import rle
 from oneglance.street import effects
-from oneglance.street.backdrop import CAR, CLASSES, PERSON, ROAD, TREE, VOID, draw_backdrop
+from oneglance.street.backdrop import CAR, CLASSES, PERSON, ROAD, TREE, VOID, corner_houses, draw_backdrop
 from oneglance.street.camera import Camera
 from oneglance.street.canvas import Array, Picture, Stage
 from oneglance.street.car import Car, Drawn, draw_car, footprint, nearest
@@ -102,6 +103,7 @@ class _Players:
     ) -> None:
         self.rng, self.stage, self.layout, self.camera, self.light, self.size = rng, stage, layout, camera, light, size
         self.things: list[_Thing] = []
+        self.corner = corner_houses(stage, layout, camera)
 
     def perform(self) -> list[_Thing]:
         """Put everything on the stage; gives what can be labelled."""
@@ -156,7 +158,11 @@ class _Players:
             posts += [
                 Post("lights", (s * (layout.road + 0.4), layout.crossing[0] - 0.4), s, 3.2, number) for s in (-1, 1)
             ]
-        return posts
+        return [post for post in posts if self._apart(post.at)]
+
+    def _apart(self, at: tuple[float, float]) -> bool:
+        """Whether what stands there does not stand right before the camera."""
+        return at[1] > 9 or abs(at[0] - self.camera.x) > 0.22 * at[1] + 0.5
 
     def _trees(self) -> list[Tree]:
         rng, layout, light = self.rng, self.layout, self.light
@@ -175,7 +181,7 @@ class _Players:
                     x = side * (layout.front + rng.uniform(0.5, 4) + 0.05 * z * rng.uniform(0, 2))
                     if self._free(z, 2):
                         trees.append(choose_tree(rng, (float(x), z), light, family + int(rng.integers(2))))
-        return trees
+        return [tree for tree in trees if self._apart(tree.at)]
 
     def _shadows(self, cars: list[Car], people: list[Person]) -> None:
         for car in cars:
@@ -202,7 +208,9 @@ class _Players:
             if drawn.points is not None:
                 plate = self._thing("plate", drawn)
                 plate.points, part = drawn.points, plate.number
-            self._place(drawn, car.at[1], CAR, thing.number, part)
+            self._place(
+                drawn, car.at[1], CAR, thing.number, part, self.corner if abs(np.sin(car.heading)) > 0.7 else None
+            )
 
         return act
 
@@ -242,12 +250,18 @@ class _Players:
         self.things.append(thing)
         return thing
 
-    def _place(self, drawn: Drawn, z: float, kind: int, number: int = 0, part: int = 0) -> None:
+    def _place(
+        self, drawn: Drawn, z: float, kind: int, number: int = 0, part: int = 0, hidden: NDArray[np.bool_] | None = None
+    ) -> None:
         if self.light.wet and kind in (CAR, PERSON, TREE):
             effects.reflect(self.stage, drawn.sprite, drawn.ground, 0.42)
-        self.stage.place(drawn.sprite, kind, number, part, self.light.veil(z))
+        self.stage.place(drawn.sprite, kind, number, part, self.light.veil(z), hidden)
         strength = {"night": 0.95, "fog": 0.42, "rain": 0.5}.get(self.light.weather, 0.35)
+        height, width = self.stage.classes.shape
         for at, radius, colour in drawn.lamps:
+            column, row = min(max(int(at[0]), 0), width - 1), min(max(int(at[1]), 0), height - 1)
+            if hidden is not None and hidden[row, column]:
+                continue
             effects.shine(self.stage.image, at, radius * 1.5, colour, strength)
             if self.light.wet and kind == CAR and 0 <= at[1] < self.size[1]:
                 below = (at[0], 2 * drawn.ground - at[1])
