@@ -50,7 +50,7 @@ def draw_sky(rng: np.random.Generator, light: Light, size: tuple[int, int], hori
     made = np.repeat(column[:, None].astype(np.float32), width, 1)
     if light.night:
         count = int(rng.integers(20, 90))
-        x, y = rng.integers(0, width, count), rng.integers(0, max(1, rows - 4), count)
+        y, x = rng.integers(0, max(1, rows - 4), count), rng.integers(0, width, count)
         made[y, x] += rng.uniform(30, 190, (count, 1))
         if rng.random() < 0.5:
             _disc(
@@ -69,8 +69,8 @@ def draw_sky(rng: np.random.Generator, light: Light, size: tuple[int, int], hori
     cover, colour = light.clouds
     if cover > 0.05:
         noise = textures.clouds()
-        x, y = rng.integers(0, 512 - 300), rng.integers(0, 512 - 170)
-        piece = cv2.resize(noise[y : y + 160, x : x + 290], (width, rows), interpolation=cv2.INTER_LINEAR)
+        left, top = int(rng.integers(0, 512 - 300)), int(rng.integers(0, 512 - 170))
+        piece = cv2.resize(noise[top : top + 160, left : left + 290], (width, rows), interpolation=cv2.INTER_LINEAR)
         alpha = np.clip((piece - (0.78 - 0.5 * cover)) * 3.2, 0, 1)[..., None]
         below = np.clip(1.12 - 0.34 * piece, 0.7, 1.05)[..., None]
         made += (np.array(colour, np.float32) * below - made) * (alpha * 0.92)
@@ -202,7 +202,8 @@ def _skyline(rng: np.random.Generator, sprite: Sprite, layout: Layout, camera: C
                 u, v = (grid.ravel() for grid in np.meshgrid(columns, rows))
                 lit = rng.random(len(u)) < (0.45 if light.night else 0.0)
                 panes = np.stack([
-                    np.stack([u + dx, v + dy, np.full(len(u), z)], 1) for dx, dy in ((0, 0), (1.3, 0), (1.3, 1.5), (0, 1.5))
+                    np.stack([u + dx, v + dy, np.full(len(u), z)], 1)
+                    for dx, dy in ((0, 0), (1.3, 0), (1.3, 1.5), (0, 1.5))
                 ], 1)  # fmt: skip
                 dark = (14, 17, 28) if light.night else mix(light.on((60, 70, 80)), light.zenith, 0.3)
                 flat = camera.project(panes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -58,8 +59,9 @@ def choose_houses(rng: np.random.Generator, layout: Layout) -> list[House]:
             shop = SHOPS[int(rng.integers(len(SHOPS)))] if rng.random() < 0.45 else None
             houses.append(
                 House(
-                    side, z, end, layout.front + float(rng.choice([0.0, 0.0, 0.6])), floors * floor + 0.7, floor, style, wall,
-                    mix(wall, (245, 242, 236), float(rng.uniform(0.35, 0.8))), shop, ROOFS[int(rng.integers(len(ROOFS)))],
+                    side, z, end, layout.front + float(rng.choice([0.0, 0.0, 0.6])), floors * floor + 0.7, floor, style,
+                    wall, mix(wall, (245, 242, 236), float(rng.uniform(0.35, 0.8))), shop,
+                    ROOFS[int(rng.integers(len(ROOFS)))],
                 )
             )  # fmt: skip
             z = end + (0.0 if rng.random() < 0.85 else float(rng.uniform(1.5, 4)))
@@ -115,10 +117,11 @@ class _House:
             quad = np.array([*points, (self.x, top, house.z1)])
             sprite.poly(self.camera.project(quad), wall, self.kind)
             count = max(1, int(top / house.floor))
+            wide = house.side * 1.1
             panes = np.array([
-                [[x, y, house.z1], [x + house.side * 1.1, y, house.z1], [x + house.side * 1.1, y + 1.4, house.z1], [x, y + 1.4, house.z1]]
-                for k in range(1, count) for x in (self.x + depth * 0.25, self.x + depth * 0.62)
-                for y in (k * house.floor + 0.8,)
+                [[x, y, house.z1], [x + wide, y, house.z1], [x + wide, y + 1.4, house.z1], [x, y + 1.4, house.z1]]
+                for x in (self.x + depth * 0.25, self.x + depth * 0.62)
+                for y in (np.arange(1, count) * house.floor + 0.8).tolist()
             ])  # fmt: skip
             if len(panes) and house.style != "glass":
                 sprite.polys(self.camera.project(panes), self.glass(0.9))
@@ -234,7 +237,9 @@ class _House:
         panes = max(1, int((z2 - z1) / 2.4))
         pitch = (z2 - z1) / panes
         grid = np.array([[z1 + k * pitch + 0.15, z1 + (k + 1) * pitch - 0.15, 0.45, 2.35] for k in range(panes)])
-        open_ = (light.night and rng.random() < 0.7) or (light.weather in ("rain", "snow", "fog") and rng.random() < 0.6)
+        open_ = (light.night and rng.random() < 0.7) or (
+            light.weather in ("rain", "snow", "fog") and rng.random() < 0.6
+        )
         self.sprite.polys(
             self.rects(grid), lit if open_ and light.night else mix(lit, self.glass(), 0.35) if open_ else self.glass()
         )
@@ -265,9 +270,10 @@ class _House:
             if light.snow:
                 cloth = pale
             for parity, colour in ((0, cloth), (1, pale)):
+                hem = self.x - side * out
                 quads = np.array([
-                    [[self.x, 2.75, a], [self.x, 2.75, b], [self.x - side * out, 2.25, b], [self.x - side * out, 2.25, a]]
-                    for a, b in list(zip(edges, edges[1:], strict=False))[parity::2] if b > 1
+                    [[self.x, 2.75, a], [self.x, 2.75, b], [hem, 2.25, b], [hem, 2.25, a]]
+                    for a, b in list(pairwise(edges.tolist()))[parity::2] if b > 1
                 ])  # fmt: skip
                 if len(quads):
                     self.sprite.polys(self.camera.project(quads), colour)

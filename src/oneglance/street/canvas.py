@@ -52,8 +52,8 @@ class Sprite:
     """A window of the image, ``fine`` times larger, in which one thing is drawn.
 
     All coordinates are the image's: continuous, 0-based, the first pixel covers [0, 1]. ``part``: a second mask, for a
-    thing on the thing (a face, a plate): coverage in image pixels, made when it is first drawn to. ``classes``: a map of class numbers, for
-    backdrops.
+    thing on the thing (a face, a plate): coverage in image pixels, made when it is first drawn to. ``classes``: a
+    map of class numbers, for backdrops.
     """
 
     def __init__(self, window: Window, fine: int, classes: bool = False) -> None:
@@ -166,6 +166,17 @@ def capsule(a: Sequence[float], b: Sequence[float], ra: float, rb: float) -> Arr
     made[:7] = made[:7] * rb + b
     made[7:] = made[7:] * ra + a
     return made
+
+
+@dataclass
+class Drawn:
+    """What came of drawing a thing: its sprite, the image points that matter, lamps (place, radius, colour)."""
+
+    sprite: Sprite
+    points: Array | None = None
+    lamps: list[tuple[tuple[float, float], float, Colour]] = field(default_factory=list)
+    beyond: bool = False
+    ground: float = 0.0
 
 
 @dataclass

@@ -9,8 +9,7 @@ import cv2
 import numpy as np
 
 from oneglance.street.camera import Camera
-from oneglance.street.canvas import Colour, Picture, Sprite, mix, window_of
-from oneglance.street.car import Drawn
+from oneglance.street.canvas import Colour, Drawn, Picture, Sprite, mix, window_of
 from oneglance.street.light import Light
 from oneglance.street.palette import LEAVES
 
@@ -119,7 +118,7 @@ def _colours(tree: Tree, light: Light) -> Picture:
 
 @lru_cache(None)
 def crown_of(number: int, flipped: bool = False) -> Picture:
-    """A crown lit from the upper left (``flipped``: right), uint8 [192, 192, 2]: brightness, and 255 where there are leaves.
+    """A crown lit from the upper left (``flipped``: right), uint8 [192, 192, 2]: brightness, 255 where leaves are.
 
     Three each of: round, slender, spruce, bare.
     """

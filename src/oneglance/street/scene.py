@@ -13,9 +13,10 @@ from oneglance.errors import OneglanceError
 from oneglance.formats import rle
 from oneglance.street import effects
 from oneglance.street.backdrop import CAR, CLASSES, PERSON, ROAD, TREE, VOID, corner_houses, draw_backdrop
+from oneglance.street.bodywork import draw_car
 from oneglance.street.camera import Camera
-from oneglance.street.canvas import Array, Picture, Stage
-from oneglance.street.car import Car, Drawn, draw_car, footprint, nearest
+from oneglance.street.canvas import Array, Drawn, Picture, Stage
+from oneglance.street.car import Car, footprint, nearest
 from oneglance.street.face import name_of
 from oneglance.street.furniture import Post, draw_post
 from oneglance.street.layout import Layout, choose_camera, choose_layout, place_cars, place_people
