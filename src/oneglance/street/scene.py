@@ -41,7 +41,7 @@ class Scene:
     identity; faces with the five points ``face.POINTS`` (left and right are the image's), plates with the four corners
     ``plate.CORNERS`` (as one who reads the plate sees them). A point is VISIBLE where its object is what is seen there,
     else HIDDEN: behind something, or outside the image. A face lies within its person's mask and a plate within its
-    car's; otherwise masks are disjoint. ``ground``: index into ``backdrop.CLASSES``, 255 (void) on lamp posts and
+    car's (and is labelled only where that is); otherwise masks are disjoint. ``ground``: index into ``backdrop.CLASSES``, 255 (void) on lamp posts and
     signs.
     """
 
@@ -53,11 +53,12 @@ class Scene:
 
 @dataclass
 class _Thing:
-    """Something on the stage that gets a number: its class, and what is said of it."""
+    """Something on the stage that gets a number: its class, and what is said of it; ``whole``: whose part it is."""
 
     label: str
     number: int
     beyond: bool
+    whole: int = 0
     points: Array | None = None
     identity: str | None = None
     attributes: dict[str, str | float] = field(default_factory=dict)
@@ -83,9 +84,13 @@ def draw_scene(seed: int, size: tuple[int, int] = (256, 256), weather: str | Non
     things = _Players(rng, stage, layout, camera, light, size).perform()
     image = effects.precipitate(rng, stage.image, light)
     image = effects.photograph(rng, image, light.night)
-    objects = [item for thing in things if (item := _labelled(thing, stage)) is not None]
+    objects: dict[int, Instance] = {}
+    for thing in things:  # a whole comes before its part, which is labelled only where the whole is
+        item = _labelled(thing, stage) if not thing.whole or thing.whole in objects else None
+        if item is not None:
+            objects[thing.number] = item
     return Scene(
-        np.ascontiguousarray(image), Label(light.weather), Instances(tuple(objects)),
+        np.ascontiguousarray(image), Label(light.weather), Instances(tuple(objects.values())),
         Segments(indices=stage.classes, classes=CLASSES),
     )  # fmt: skip
 
@@ -208,7 +213,7 @@ class _Players:
             part = 0
             if drawn.points is not None:
                 plate = self._thing("plate", drawn)
-                plate.points, part = drawn.points, plate.number
+                plate.points, plate.whole, part = drawn.points, thing.number, plate.number
             self._place(
                 drawn, car.at[1], CAR, thing.number, part, self.corner if abs(np.sin(car.heading)) > 0.7 else None
             )
@@ -225,7 +230,8 @@ class _Players:
             part = 0
             if drawn.points is not None:
                 face = self._thing("face", drawn)
-                face.points, face.identity, part = drawn.points, thing.identity, face.number
+                face.points, face.identity, face.whole = drawn.points, thing.identity, thing.number
+                part = face.number
             self._place(drawn, person.at[1], PERSON, thing.number, part)
 
         return act
