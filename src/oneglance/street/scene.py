@@ -29,6 +29,8 @@ OBJECTS = ("car", "person", "face", "plate")
 #: An object is labelled where it shows at least so many pixels, and at least this share of what it would show if
 #: nothing stood before it.
 LEAST_PIXELS, LEAST_SHARE = 12, 0.15
+#: Share of scenes in which there is nobody and nothing.
+QUIET = 0.03
 
 
 @dataclass(frozen=True)
@@ -41,8 +43,8 @@ class Scene:
     identity; faces with the five points ``face.POINTS`` (left and right are the image's), plates with the four corners
     ``plate.CORNERS`` (as one who reads the plate sees them). A point is VISIBLE where its object is what is seen there,
     else HIDDEN: behind something, or outside the image. A face lies within its person's mask and a plate within its
-    car's (and is labelled only where that is); otherwise masks are disjoint. ``ground``: index into ``backdrop.CLASSES``, 255 (void) on lamp posts and
-    signs.
+    car's, and is labelled only where that is; otherwise masks are disjoint. ``truncated``: the object reaches beyond
+    the image. ``ground``: index into ``backdrop.CLASSES``, 255 (void) on lamp posts and signs.
     """
 
     image: Picture
@@ -85,8 +87,10 @@ def draw_scene(seed: int, size: tuple[int, int] = (256, 256), weather: str | Non
     image = effects.precipitate(rng, stage.image, light)
     image = effects.photograph(rng, image, light.night)
     objects: dict[int, Instance] = {}
+    owned, parted = (np.bincount(numbers.ravel(), minlength=len(things) + 1) for numbers in (stage.owner, stage.part))
     for thing in things:  # a whole comes before its part, which is labelled only where the whole is
-        item = _labelled(thing, stage) if not thing.whole or thing.whole in objects else None
+        area = int((parted if thing.whole else owned)[thing.number])
+        item = _labelled(thing, stage, area) if not thing.whole or thing.whole in objects else None
         if item is not None:
             objects[thing.number] = item
     return Scene(
@@ -115,8 +119,9 @@ class _Players:
         """Put everything on the stage; gives what can be labelled."""
         rng, layout, camera, light = self.rng, self.layout, self.camera, self.light
         posts = self._posts()
-        cars = place_cars(rng, layout, camera)
-        people = place_people(rng, layout, camera, light, cars)
+        quiet = rng.random() < QUIET
+        cars = [] if quiet else place_cars(rng, layout, camera)
+        people = [] if quiet else place_people(rng, layout, camera, light, cars)
         self._shadows(cars, people)
         if light.night:
             for post in posts:
@@ -278,13 +283,11 @@ class _Players:
                     effects.shine(self.stage.image, below, radius * 0.7, colour, strength * 0.6, 2.6)
 
 
-def _labelled(thing: _Thing, stage: Stage) -> Instance | None:
-    """What is said of a thing, None where too little of it is seen."""
-    owners = stage.part if thing.label in ("face", "plate") else stage.owner
-    mask = owners == thing.number
-    area = int(np.count_nonzero(mask))
+def _labelled(thing: _Thing, stage: Stage, area: int) -> Instance | None:
+    """What is said of a thing of which ``area`` pixels are seen, None where that is too little."""
     if area < LEAST_PIXELS or area < LEAST_SHARE * stage.full.get(thing.number, 0):
         return None
+    mask = (stage.part if thing.whole else stage.owner) == thing.number
     encoded = rle.encode(mask)
     points = None
     if thing.points is not None:
