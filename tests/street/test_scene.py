@@ -4,6 +4,7 @@ import hashlib
 import subprocess
 import sys
 
+import cv2
 import numpy as np
 import pytest
 
@@ -96,7 +97,7 @@ def test_masks_are_disjoint_but_for_a_part_within_its_whole(scenes: list[Scene])
 
 
 def test_the_class_map_agrees_with_the_objects(scenes: list[Scene]) -> None:
-    unlabelled = 0
+    left_over = 0
     for scene in scenes:
         ground = scene.ground.indices
         assert ground is not None
@@ -107,8 +108,8 @@ def test_the_class_map_agrees_with_the_objects(scenes: list[Scene]) -> None:
                     assert (ground[mask] == kind).all()
                     known |= mask
             # What is left over belongs to objects too small or too hidden to be labelled.
-            unlabelled += int(((ground == kind) & ~known).sum())
-    assert unlabelled < 0.002 * 256 * 256 * len(scenes)
+            left_over += int(((ground == kind) & ~known).sum())
+    assert left_over < 0.002 * 256 * 256 * len(scenes)
 
 
 def test_points_lie_on_their_object_where_they_are_visible(scenes: list[Scene]) -> None:
@@ -137,8 +138,6 @@ def test_points_lie_on_their_object_where_they_are_visible(scenes: list[Scene]) 
 
 
 def test_the_mask_of_a_plate_that_is_seen_whole_is_what_its_corners_span(scenes: list[Scene]) -> None:
-    import cv2
-
     compared = 0
     for scene in scenes:
         for item, mask in masks(scene):

@@ -44,13 +44,13 @@ def draw_backdrop(
 def draw_sky(rng: np.random.Generator, light: Light, size: tuple[int, int], horizon: float) -> Picture:
     """The sky, uint8 [H, W, 3]; below ``horizon`` its colour at the horizon."""
     width, height = size
-    share = np.clip(np.arange(height) / max(horizon, 1.0), 0, 1)[:, None] ** 1.3
+    rows = min(height, max(2, int(horizon) + 2))
+    share = np.clip(np.arange(rows) / max(horizon, 1.0), 0, 1)[:, None] ** 1.3
     column = np.array(light.zenith) * (1 - share) + np.array(light.horizon) * share
     made = np.repeat(column[:, None].astype(np.float32), width, 1)
-    rows = max(2, int(horizon) + 2)
     if light.night:
         count = int(rng.integers(20, 90))
-        x, y = rng.integers(0, width, count), rng.integers(0, max(1, rows - 4), count)
+        y, x = rng.integers(0, max(1, rows - 4), count), rng.integers(0, width, count)
         made[y, x] += rng.uniform(30, 190, (count, 1))
         if rng.random() < 0.5:
             _disc(
@@ -69,12 +69,15 @@ def draw_sky(rng: np.random.Generator, light: Light, size: tuple[int, int], hori
     cover, colour = light.clouds
     if cover > 0.05:
         noise = textures.clouds()
-        x, y = rng.integers(0, 512 - 300), rng.integers(0, 512 - 170)
-        piece = cv2.resize(noise[y : y + 160, x : x + 290], (width, rows), interpolation=cv2.INTER_LINEAR)
+        left, top = int(rng.integers(0, 512 - 300)), int(rng.integers(0, 512 - 170))
+        piece = cv2.resize(noise[top : top + 160, left : left + 290], (width, rows), interpolation=cv2.INTER_LINEAR)
         alpha = np.clip((piece - (0.78 - 0.5 * cover)) * 3.2, 0, 1)[..., None]
         below = np.clip(1.12 - 0.34 * piece, 0.7, 1.05)[..., None]
-        made[:rows] = made[:rows] * (1 - alpha * 0.92) + np.array(colour, np.float32) * below * (alpha * 0.92)
-    return np.clip(made, 0, 255).astype(np.uint8)
+        made += (np.array(colour, np.float32) * below - made) * (alpha * 0.92)
+    sky = np.empty((height, width, 3), np.uint8)
+    sky[:rows] = np.clip(made, 0, 255)
+    sky[rows:] = np.clip(column[-1], 0, 255)
+    return sky
 
 
 def _disc(made: NDArray[np.float32], at: tuple[float, float], radius: float, colour: Colour, reach: float) -> None:
@@ -186,7 +189,8 @@ def _skyline(rng: np.random.Generator, sprite: Sprite, layout: Layout, camera: C
         sprite.poly(camera.project(np.concatenate([ridge, ends])), leaf, TREE)
     while x < 160:
         width = float(rng.uniform(9, 24))
-        if not wooded or abs(x) > 60:
+        left, right = (camera.centre[0] + camera.scale(z) * (at - camera.x) for at in (x, x + width))
+        if (not wooded or abs(x) > 60) and right > 0 and left < sprite.window[2]:
             tall = float(rng.uniform(7, 24))
             quad = np.array([[x, 0, z], [x + width, 0, z], [x + width, tall, z], [x, tall, z]])
             shade = float(rng.uniform(0.72, 1.0))
@@ -198,7 +202,8 @@ def _skyline(rng: np.random.Generator, sprite: Sprite, layout: Layout, camera: C
                 u, v = (grid.ravel() for grid in np.meshgrid(columns, rows))
                 lit = rng.random(len(u)) < (0.45 if light.night else 0.0)
                 panes = np.stack([
-                    np.stack([u + dx, v + dy, np.full(len(u), z)], 1) for dx, dy in ((0, 0), (1.3, 0), (1.3, 1.5), (0, 1.5))
+                    np.stack([u + dx, v + dy, np.full(len(u), z)], 1)
+                    for dx, dy in ((0, 0), (1.3, 0), (1.3, 1.5), (0, 1.5))
                 ], 1)  # fmt: skip
                 dark = (14, 17, 28) if light.night else mix(light.on((60, 70, 80)), light.zenith, 0.3)
                 flat = camera.project(panes)
@@ -252,6 +257,22 @@ def _on_ground(camera: Camera, top: int, height: int, width: int) -> tuple[NDArr
     return across.astype(np.float32), along.astype(np.float32)
 
 
+def corner_houses(stage: Stage, layout: Layout, camera: Camera) -> NDArray[np.bool_] | None:
+    """Where the houses on this side of the crossing street are seen, bool [H, W], None where no street crosses: they
+    stand before what comes out of it."""
+    if layout.crossing is None:
+        return None
+    start = layout.crossing[0] - layout.pavement * 0.8
+    return np.asarray((stage.classes == BUILDING) & (_fronts(layout, camera, stage.classes.shape[1]) < start)[None])
+
+
+def _fronts(layout: Layout, camera: Camera, width: int) -> Array:
+    """How far off the house fronts are in each column, [W]."""
+    columns = np.arange(width) + 0.5 - camera.centre[0]
+    reach = np.where(columns > 0, layout.front - camera.x, layout.front + camera.x)
+    return np.asarray(camera.focal * np.maximum(reach, 0.5) / np.maximum(np.abs(columns), 0.3))
+
+
 def _haze(
     colours: Picture,
     coverage: NDArray[np.uint8],
@@ -265,14 +286,15 @@ def _haze(
     end = layout.end + 25
     rows = np.arange(height) + 0.5 - camera.centre[1]
     ground = np.minimum(camera.focal * camera.height / np.maximum(rows, 0.3), end)[:, None]
-    columns = np.arange(width) + 0.5 - camera.centre[0]
-    reach = np.where(columns > 0, layout.front - camera.x, layout.front + camera.x)
-    fronts = np.clip(camera.focal * np.maximum(reach, 0.5) / np.maximum(np.abs(columns), 0.3), 0, end)[None]
+    fronts = np.minimum(_fronts(layout, camera, width), end)[None]
     depth = np.where((classes == BUILDING) | (classes == TREE), fronts, ground)
     tint, density = light.haze
-    share = (1 - np.exp(-density * np.maximum(depth - 2, 0))).astype(np.float32)[..., None]
-    haze = np.array(tint, np.float32) * (coverage[..., None].astype(np.float32) / 255)
-    colours[:] = np.clip(colours * (1 - share) + haze * share, 0, 255).astype(np.uint8)
+    steps = np.arange(0, end + 2)
+    table = (255.5 * (1 - np.exp(-density * np.maximum(steps - 2, 0)))).astype(np.uint8)
+    share = table[depth.astype(np.uint8)]
+    clear = cv2.multiply(colours, cv2.cvtColor(cv2.bitwise_not(share), cv2.COLOR_GRAY2RGB), scale=1 / 255)
+    share = cv2.multiply(share, coverage, scale=1 / 255)
+    cv2.add(clear, cv2.merge([cv2.multiply(share, value / 255) for value in tint]), dst=colours)
 
 
 def _mirror(rng: np.random.Generator, image: Picture, classes: NDArray[np.uint8], camera: Camera) -> None:

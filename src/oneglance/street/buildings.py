@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -58,8 +59,9 @@ def choose_houses(rng: np.random.Generator, layout: Layout) -> list[House]:
             shop = SHOPS[int(rng.integers(len(SHOPS)))] if rng.random() < 0.45 else None
             houses.append(
                 House(
-                    side, z, end, layout.front + float(rng.choice([0.0, 0.0, 0.6])), floors * floor + 0.7, floor, style, wall,
-                    mix(wall, (245, 242, 236), float(rng.uniform(0.35, 0.8))), shop, ROOFS[int(rng.integers(len(ROOFS)))],
+                    side, z, end, layout.front + float(rng.choice([0.0, 0.0, 0.6])), floors * floor + 0.7, floor, style,
+                    wall, mix(wall, (245, 242, 236), float(rng.uniform(0.35, 0.8))), shop,
+                    ROOFS[int(rng.integers(len(ROOFS)))],
                 )
             )  # fmt: skip
             z = end + (0.0 if rng.random() < 0.85 else float(rng.uniform(1.5, 4)))
@@ -84,6 +86,7 @@ class _House:
     ) -> None:
         self.rng, self.sprite, self.house, self.camera, self.light, self.kind = rng, sprite, house, camera, light, kind
         self.x = house.side * house.front
+        self.close = True
         self.wall = light.on(house.wall, light.facing((-house.side, 0, 0)))
         self.trim = light.on(house.trim, light.facing((-house.side, 0, 0)))
 
@@ -114,10 +117,11 @@ class _House:
             quad = np.array([*points, (self.x, top, house.z1)])
             sprite.poly(self.camera.project(quad), wall, self.kind)
             count = max(1, int(top / house.floor))
+            wide = house.side * 1.1
             panes = np.array([
-                [[x, y, house.z1], [x + house.side * 1.1, y, house.z1], [x + house.side * 1.1, y + 1.4, house.z1], [x, y + 1.4, house.z1]]
-                for k in range(1, count) for x in (self.x + depth * 0.25, self.x + depth * 0.62)
-                for y in (k * house.floor + 0.8,)
+                [[x, y, house.z1], [x + wide, y, house.z1], [x + wide, y + 1.4, house.z1], [x, y + 1.4, house.z1]]
+                for x in (self.x + depth * 0.25, self.x + depth * 0.62)
+                for y in (np.arange(1, count) * house.floor + 0.8).tolist()
             ])  # fmt: skip
             if len(panes) and house.style != "glass":
                 sprite.polys(self.camera.project(panes), self.glass(0.9))
@@ -132,7 +136,8 @@ class _House:
         if self.camera.scale(max(house.z1, 2)) < 2.5:
             return
         base = house.floor if house.shop is not None else 0.5
-        if house.style != "glass":
+        self.close = self.camera.scale(max(house.z1, 1.5)) > 7
+        if house.style != "glass" and self.close:
             self.front(house.z1, house.z2, 0, 0.5, scaled(self.wall, 0.7))
             self.front(house.z1, house.z2, top - 0.45, top, snow if light.snow else self.trim)
             self.front(house.z1, house.z2, top - 0.60, top - 0.45, scaled(self.wall, 0.62))
@@ -168,17 +173,21 @@ class _House:
         grid = grid[grid[:, 1] > 1.0]
         if not len(grid):
             return
-        near = self.camera.scale(max(float(grid[:, 0].min()), 1.5)) > 9
+        near = self.close
         if near and house.style in ("plaster", "brick", "house"):
-            self.sprite.polys(self.rects(grid + (-0.12, 0.12, -0.16, 0.12)), self.trim)
+            self.sprite.polys(self.rects(grid + np.array([-0.12, 0.12, -0.16, 0.12])), self.trim)
         lit = rng.random(len(grid)) < (0.38 if light.night else 0.05 if light.weather != "clear" else 0.0)
         tone = rng.integers(0, 3, len(grid))
-        for k in range(3):
+        for k in range(3) if near else ():
             self.sprite.polys(self.rects(grid[~lit & (tone == k)]), self.glass((0.82, 1.0, 1.22)[k]))
+        if not near:
+            self.sprite.polys(self.rects(grid[~lit]), self.glass())
         if lit.any():
             warm = rng.integers(0, len(LIT), len(grid))
             for k, colour in enumerate(LIT):
                 chosen = grid[lit & (warm == k)]
+                if not len(chosen):
+                    continue
                 self.sprite.polys(self.rects(chosen), colour if light.night else mix(colour, self.glass(), 0.4))
         if near and not light.night:  # sky in the upper panes
             top = grid.copy()
@@ -216,7 +225,7 @@ class _House:
         z1, z2 = house.z1 + 0.4, house.z2 - 0.4
         lit: Colour = LIT[int(rng.integers(len(LIT)))]
         if house.shop is None:
-            if house.style == "glass":
+            if house.style == "glass" or not self.close:
                 return
             door = z1 + (z2 - z1) * float(rng.uniform(0.2, 0.7))
             self.front(door - 0.12, door + 1.22, 0, 2.35, self.trim)
@@ -241,6 +250,8 @@ class _House:
             self.sprite.polys(self.rects(goods), mix(lit, (60, 40, 40), 0.6))
         sign = scaled(house.shop, 1.1) if light.night else scaled(colour, 1.12)
         self.front(z1, z2, 2.5, house.floor - 0.1, sign, 0.08)
+        if not self.close:
+            return
         words = np.array(
             [
                 [z1 + 0.9 + k * 0.42, z1 + 1.2 + k * 0.42, 2.62, 2.62 + float(rng.uniform(0.16, 0.28))]
@@ -259,9 +270,10 @@ class _House:
             if light.snow:
                 cloth = pale
             for parity, colour in ((0, cloth), (1, pale)):
+                hem = self.x - side * out
                 quads = np.array([
-                    [[self.x, 2.75, a], [self.x, 2.75, b], [self.x - side * out, 2.25, b], [self.x - side * out, 2.25, a]]
-                    for a, b in list(zip(edges, edges[1:], strict=False))[parity::2] if b > 1
+                    [[self.x, 2.75, a], [self.x, 2.75, b], [hem, 2.25, b], [hem, 2.25, a]]
+                    for a, b in list(pairwise(edges.tolist()))[parity::2] if b > 1
                 ])  # fmt: skip
                 if len(quads):
                     self.sprite.polys(self.camera.project(quads), colour)

@@ -52,8 +52,8 @@ class Sprite:
     """A window of the image, ``fine`` times larger, in which one thing is drawn.
 
     All coordinates are the image's: continuous, 0-based, the first pixel covers [0, 1]. ``part``: a second mask, for a
-    thing on the thing (a face, a plate): coverage in image pixels, made when it is first drawn to. ``classes``: a map of class numbers, for
-    backdrops.
+    thing on the thing (a face, a plate): coverage in image pixels, made when it is first drawn to. ``classes``: a
+    map of class numbers, for backdrops.
     """
 
     def __init__(self, window: Window, fine: int, classes: bool = False) -> None:
@@ -169,6 +169,17 @@ def capsule(a: Sequence[float], b: Sequence[float], ra: float, rb: float) -> Arr
 
 
 @dataclass
+class Drawn:
+    """What came of drawing a thing: its sprite, the image points that matter, lamps (place, radius, colour)."""
+
+    sprite: Sprite
+    points: Array | None = None
+    lamps: list[tuple[tuple[float, float], float, Colour]] = field(default_factory=list)
+    beyond: bool = False
+    ground: float = 0.0
+
+
+@dataclass
 class Stage:
     """The image in the making, and whose each pixel is.
 
@@ -187,23 +198,37 @@ class Stage:
         self.owner = np.zeros(self.classes.shape, np.int32)
         self.part = np.zeros(self.classes.shape, np.int32)
 
-    def place(self, sprite: Sprite, kind: int, number: int = 0, part: int = 0, veil: Veil | None = None) -> None:
-        """Put a sprite before everything that is there; ``kind``: its class of the ground."""
+    def place(
+        self,
+        sprite: Sprite,
+        kind: int,
+        number: int = 0,
+        part: int = 0,
+        veil: Veil | None = None,
+        hidden: NDArray[np.bool_] | None = None,
+    ) -> None:
+        """Put a sprite before everything that is there, but for what is ``hidden`` (bool [H, W]) behind a house.
+
+        ``kind``: its class of the ground; ``number`` and ``part``: under which it and its part are kept in mind.
+        """
         colours, coverage = sprite.reduced()
+        full, whole = int(np.count_nonzero(coverage >= 128)), sprite.reduced_part(coverage)
         if veil is not None and veil.share > 0:
             colours = veil.over(colours, coverage)
         x1, y1, x2, y2 = sprite.window
+        if hidden is not None:
+            away = hidden[y1:y2, x1:x2]
+            coverage[away], colours[away] = 0, 0
         blend(self.image[y1:y2, x1:x2], colours, coverage)
         mine = coverage >= 128
         self.classes[y1:y2, x1:x2][mine] = kind
         self.owner[y1:y2, x1:x2][mine] = number
         self.part[y1:y2, x1:x2][mine] = 0
         if number:
-            self.full[number] = int(np.count_nonzero(mine))
-        where = sprite.reduced_part(coverage)
-        if part and where is not None:
-            self.part[y1:y2, x1:x2][where] = part
-            self.full[part] = int(np.count_nonzero(where))
+            self.full[number] = full
+        if part and whole is not None:
+            self.part[y1:y2, x1:x2][whole & mine] = part
+            self.full[part] = int(np.count_nonzero(whole))
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,10 @@ from oneglance.annotations import VISIBLE, Points
 from oneglance.errors import OneglanceError
 from oneglance.street import effects
 from oneglance.street.backdrop import draw_backdrop
+from oneglance.street.bodywork import draw_car
 from oneglance.street.camera import Camera
 from oneglance.street.canvas import Array, Picture, Stage
-from oneglance.street.car import choose_car, draw_car, plate_corners
+from oneglance.street.car import choose_car, plate_corners
 from oneglance.street.face import PEOPLE, choose_pose, name_of
 from oneglance.street.layout import choose_camera, choose_layout
 from oneglance.street.light import Light, choose_light

@@ -195,16 +195,22 @@ class Head:
         sprite.poly(outline, self.dark)
         sprite.mark(outline)
         middle = outline.mean(0)
+        if self.fine < 6:
+            sprite.poly((outline - middle) * 0.92 + middle, self.skin)
         for share, colour in (
-            (0.95, mix(self.dark, self.skin, 0.6)),
-            (0.88, self.skin),
-            (0.60, mix(self.skin, self.bright, 0.6)),
+            ()
+            if self.fine < 6
+            else (
+                (0.95, mix(self.dark, self.skin, 0.6)),
+                (0.88, self.skin),
+                (0.60, mix(self.skin, self.bright, 0.6)),
+            )
         ):
             toward = np.array(
                 [self.sunward * self.unit * (1 - share) * 4 + self.sin * self.unit * 0.1, -self.unit * 0.02]
             )
             sprite.poly((outline - middle) * share + middle + toward * (share < 0.95), colour)
-        if self.fine > 5:
+        if self.fine > 6:
             self.features()
         self.fringe(hair)
         if look.glasses and self.fine > 5:
@@ -338,7 +344,9 @@ class Head:
         dome = np.array([[np.cos(t) * w + lean, 0.62 + 0.98 * np.sin(t)] for t in np.linspace(0, np.pi, 15)])
         self.sprite.poly(self.at(dome), cloth)
         if self.pose.hat == "beanie":
-            band = np.array([[-w * 1.02, 0.50], [w * 1.02, 0.50], [w * 1.0, 0.86], [-w * 1.0, 0.86]]) + (lean, 0)
+            band = np.array([[-w * 1.02, 0.50], [w * 1.02, 0.50], [w * 1.0, 0.86], [-w * 1.0, 0.86]]) + np.array(
+                [lean, 0]
+            )
             self.sprite.poly(self.at(band), scaled(cloth, 0.78))
             self.sprite.poly(self.ball((lean, 1.68), 0.24), mix(cloth, self.light.on((255, 255, 255)), 0.5))
         elif self.cos > 0:

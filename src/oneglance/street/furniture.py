@@ -7,9 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from oneglance.street.camera import Camera
-from oneglance.street.canvas import Colour, Sprite, unit_circle, window_of
-from oneglance.street.car import Drawn
+from oneglance.street.canvas import Colour, Drawn, Sprite, unit_circle, window_of
 from oneglance.street.light import Light
+
+#: Rim, field and bar of the signs.
+_SIGNS: tuple[tuple[Colour, Colour, Colour], ...] = (
+    ((190, 30, 36), (244, 242, 238), (28, 28, 30)), ((30, 76, 160), (30, 76, 160), (244, 244, 244)),
+    ((190, 30, 36), (190, 30, 36), (246, 246, 244)),
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -59,8 +64,7 @@ def draw_post(post: Post, camera: Camera, size: tuple[int, int], light: Light) -
             lamps.append((at(arm * 0.92, post.tall - 0.05), 1.15 * scale, warm))
     elif post.what == "sign":
         centre, radius = at(0, post.tall - 0.3), 0.33 * scale
-        ring, field, bar = (((190, 30, 36), (244, 242, 238), (28, 28, 30)), ((30, 76, 160), (30, 76, 160), (244, 244, 244)),
-                            ((190, 30, 36), (190, 30, 36), (246, 246, 244)))[post.number % 3]  # fmt: skip
+        ring, field, bar = _SIGNS[post.number % 3]
         circle = unit_circle(20) if post.number % 4 else unit_circle(8)
         bright = 1.6 if light.night else 1.0
         sprite.poly(circle * radius + centre, light.on(ring, bright))

@@ -58,7 +58,7 @@ def choose_camera(rng: np.random.Generator, layout: Layout, size: tuple[int, int
     width, height = size
     unit = float(np.sqrt(width * height))
     kind = rng.random()
-    if kind < 0.62:  # a car's
+    if kind < 0.52:  # a car's
         x, tall = LANE / 2 + rng.uniform(-0.6, 0.6), rng.uniform(1.45, 2.3)
     elif kind < 0.85:  # somebody's who stands at the kerb
         x, tall = rng.choice([-1, 1]) * (layout.road + rng.uniform(-0.4, 0.45) * layout.pavement), rng.uniform(1.5, 1.9)
@@ -119,19 +119,19 @@ def place_people(
     for _ in range(int(rng.integers(1, 7))):
         side = int(rng.choice([-1, 1]))
         x = side * (layout.road + rng.uniform(0.18, 0.85) * layout.pavement)
-        z = float(np.exp(rng.uniform(np.log(2.7), np.log(22))))
+        z = float(np.exp(rng.uniform(np.log(2.4), np.log(20))))
         # As near as can be seen; farther off where the pavement would be beside the picture.
         z = max(z, abs(x - camera.x) * camera.focal / reach * float(rng.uniform(1.0, 1.4)))
-        turn = float(rng.choice([0.0, 0.0, np.pi]) + rng.normal(0, 0.35))
+        turn = float(rng.choice([0.0, 0.0, 0.0, np.pi]) + rng.normal(0, 0.35))
         people.append(choose_person(rng, (float(x), z), turn, int(rng.integers(PEOPLE)), light))
-    for _ in range(int(rng.random() < 0.5) + int(rng.random() < 0.2)):
-        z = rng.uniform(5.5, 16)
-        if layout.crossing is not None and rng.random() < 0.8:
+    for _ in range(int(rng.integers(0, 3))):
+        z = rng.uniform(4.2, 14)
+        if layout.crossing is not None and rng.random() < 0.6:
             z = layout.crossing[0] - rng.uniform(1.2, 2.6)
         x = rng.uniform(-layout.road, layout.road)
         if any(abs(car.at[0] - x) < 1.6 and abs(car.at[1] - z) < 3.2 for car in cars):
             continue
-        turn = float(rng.choice([-1, 1]) * rng.uniform(0.8, 1.5))
+        turn = float(rng.choice([-1, 1]) * rng.uniform(0.5, 1.25))
         people.append(choose_person(rng, (float(x), float(z)), turn, int(rng.integers(PEOPLE)), light))
     return people
 

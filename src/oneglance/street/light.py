@@ -97,7 +97,7 @@ def choose_light(rng: np.random.Generator, weather: str | None = None) -> Light:
                 weather, (ambient * 0.97, ambient, ambient * 1.05), sun, 0.15, (sky, 0.016),
                 mix(sky, (165, 175, 190), 0.6), sky, (0.5, mix(sky, (175, 182, 195), 0.6)),
             )  # fmt: skip
-    dark = rng.uniform(0.31, 0.43)
+    dark = rng.uniform(0.36, 0.50)
     glow: Colour = [(62, 50, 62), (40, 46, 78), (74, 56, 50), (46, 40, 72)][int(rng.integers(4))]
     return Light(
         weather, (dark * 0.88, dark * 0.94, dark * 1.35), sun, 0.1, (mix(glow, (20, 22, 40), 0.4), 0.006),

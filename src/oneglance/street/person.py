@@ -7,8 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from oneglance.street.camera import Camera
-from oneglance.street.canvas import Array, Colour, Sprite, capsule, ellipse, mix, scaled, window_of
-from oneglance.street.car import Drawn
+from oneglance.street.canvas import Array, Colour, Drawn, Sprite, capsule, ellipse, mix, scaled, window_of
 from oneglance.street.face import Head, Looks, Pose, choose_pose, looks_of
 from oneglance.street.light import Light
 from oneglance.street.palette import BOTTOMS, TOPS
@@ -57,7 +56,8 @@ def choose_person(
         pose = replace(pose, hat="none")
     child = rng.random() < 0.1
     return Person(
-        identity, looks_of(identity), pose, at, float(rng.uniform(1.1, 1.4) if child else rng.uniform(1.56, 1.92)), turn,
+        identity, looks_of(identity), pose, at,
+        float(rng.uniform(1.1, 1.4) if child else rng.uniform(1.56, 1.92)), turn,
         float(rng.uniform(0, 2 * np.pi)), float(rng.choice([0.15, 0.8, 1.0])), TOPS[int(rng.integers(len(TOPS)))],
         BOTTOMS[int(rng.integers(len(BOTTOMS)))], ((40, 36, 36), (220, 220, 220), (96, 58, 36))[int(rng.integers(3))],
         str(rng.choice(outfits)), bool(rng.random() < 0.18), str(rng.choice(["nothing", "nothing", "bag", "backpack"])),
@@ -106,10 +106,18 @@ class _Figure:
     def area(self, points: list[tuple[float, float]]) -> Array:
         return np.array([self.at(x, y) for x, y in points])
 
+    def box(self, low: tuple[float, float], high: tuple[float, float], colour: Colour) -> None:
+        """A piece as wide to the left as to the right: (half its width, y) at its lower and upper edge."""
+        (a, y1), (b, y2) = low, high
+        self.sprite.poly(self.area([(-a, y1), (a, y1), (b, y2), (-b, y2)]), colour)
+
     def limb(self, a: tuple[float, float], b: tuple[float, float], ra: float, rb: float, colour: Colour) -> None:
         """A limb, darker on the side away from the light."""
         a, b = self.at(*a), self.at(*b)
         ra, rb = ra * self.scale, rb * self.scale
+        if self.scale < 40:
+            self.sprite.poly(capsule(a, b, ra, rb), scaled(colour, 0.92))
+            return
         self.sprite.poly(capsule(a, b, ra, rb), scaled(colour, 0.74))
         move = self.lean * ra * 0.28
         self.sprite.poly(capsule((a[0] + move, a[1]), (b[0] + move, b[1]), ra * 0.72, rb * 0.72), colour)
@@ -136,8 +144,7 @@ class _Figure:
         self.leg(-near, -swing, hip, bottom)
         self.arm(-near, swing, shoulder, broad, top, skin)
         if faces and person.carries == "backpack":
-            self.sprite.poly(self.area([(-broad * 1.1, shoulder - 0.02), (broad * 1.1, shoulder - 0.02), (broad * 1.1, 0.58), (-broad * 1.1, 0.58)]),
-                             scaled(top, 0.5))  # fmt: skip
+            self.box((broad * 1.1, 0.58), (broad * 1.1, shoulder - 0.02), scaled(top, 0.5))
         self.leg(near, swing, hip, bottom)
         self.sprite.poly(
             self.area([(-0.028, 0.87 + bob), (0.028, 0.87 + bob), (0.036, 0.79 + bob), (-0.036, 0.79 + bob)]),
@@ -213,9 +220,9 @@ class _Figure:
                 self.area([(-waist, 0.58), (waist, 0.58), (waist * 1.5, 0.33), (-waist * 1.5, 0.33)]), bottom
             )
         shape = [
-            (-broad * 0.45, shoulder + 0.022), (broad * 0.45, shoulder + 0.022), (broad, shoulder - 0.014), (broad * 0.98, shoulder - 0.07),
-            (waist, 0.63), (broad * flare, hem), (-broad * flare, hem), (-waist, 0.63), (-broad * 0.98, shoulder - 0.07),
-            (-broad, shoulder - 0.014),
+            (-broad * 0.45, shoulder + 0.022), (broad * 0.45, shoulder + 0.022), (broad, shoulder - 0.014),
+            (broad * 0.98, shoulder - 0.07), (waist, 0.63), (broad * flare, hem), (-broad * flare, hem), (-waist, 0.63),
+            (-broad * 0.98, shoulder - 0.07), (-broad, shoulder - 0.014),
         ]  # fmt: skip
         self.sprite.poly(self.area(shape), scaled(top, 0.76))
         lit = [(x * 0.80 + self.lean * broad * 0.15, y) for x, y in shape]

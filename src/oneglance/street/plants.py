@@ -9,8 +9,7 @@ import cv2
 import numpy as np
 
 from oneglance.street.camera import Camera
-from oneglance.street.canvas import Colour, Picture, Sprite, mix, window_of
-from oneglance.street.car import Drawn
+from oneglance.street.canvas import Colour, Drawn, Picture, Sprite, mix, window_of
 from oneglance.street.light import Light
 from oneglance.street.palette import LEAVES
 
@@ -35,6 +34,10 @@ def choose_tree(rng: np.random.Generator, at: tuple[float, float], light: Light,
     crown = (family % 4) * 3 + int(rng.integers(3))
     if light.snow and family % 4 < 2:
         crown = 9 + int(rng.integers(3))
+    if crown // 3 == 2:  # spruces are green all the year
+        return Tree(
+            at, float(rng.uniform(4.2, 8.0)), crown, bool(rng.random() < 0.5), (50, 88 + int(rng.integers(14)), 58)
+        )
     leaves = mix(LEAVES[family % len(LEAVES)], LEAVES[int(rng.integers(len(LEAVES)))], 0.25)
     return Tree(at, float(rng.uniform(4.2, 8.0)), crown, bool(rng.random() < 0.5), leaves)
 
@@ -92,9 +95,9 @@ def _paste(sprite: Sprite, crown: Picture, colours: Picture, box: tuple[float, f
         seen = cv2.warpAffine(
             crown, matrix, (right - left, bottom - top), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         )
-    made = colours[seen[..., 0]]
-    solid = seen[..., 1] > 110
-    sprite.pixels[top:bottom, left:right][solid] = made[solid]
+    # Four channels at once, as one number: many times as fast as by channel.
+    made = colours.view(np.uint32)[:, 0][seen[..., 0]]
+    np.copyto(sprite.pixels[top:bottom, left:right].view(np.uint32)[..., 0], made, where=seen[..., 1] > 110)
 
 
 def _colours(tree: Tree, light: Light) -> Picture:
@@ -115,7 +118,7 @@ def _colours(tree: Tree, light: Light) -> Picture:
 
 @lru_cache(None)
 def crown_of(number: int, flipped: bool = False) -> Picture:
-    """A crown lit from the upper left (``flipped``: right), uint8 [192, 192, 2]: brightness, and 255 where there are leaves.
+    """A crown lit from the upper left (``flipped``: right), uint8 [192, 192, 2]: brightness, 255 where leaves are.
 
     Three each of: round, slender, spruce, bare.
     """
@@ -127,32 +130,39 @@ def crown_of(number: int, flipped: bool = False) -> Picture:
     if kind == 3:
         _branch(rng, shade, there, np.array([_SIDE / 2, _SIDE - 1.0]), -np.pi / 2, _SIDE * 0.26, 7.0)
         return np.stack([shade, there], -1)
+    if kind == 2:
+        _spruce(rng, shade, there)
+        return np.stack([shade, there], -1)
     lumps = []
     for _ in range(17 if kind == 0 else 13):
         turn, out = rng.uniform(0, 2 * np.pi), np.sqrt(rng.uniform()) * 0.30
         lumps.append((0.5 + np.cos(turn) * out, 0.48 + np.sin(turn) * out * 0.95, rng.uniform(0.11, 0.19)))
-    if kind == 2:
-        lumps = [
-            (0.5 + s * w * 0.5, 0.06 + 0.115 * k, 0.03 + 0.016 * k)
-            for k in range(8)
-            for w in [0.05 + 0.09 * k]
-            for s in (-0.75, 0, 0.75)
-        ]
-    lumps.sort(key=lambda lump: lump[1], reverse=kind != 2)
+    lumps.sort(key=lambda lump: lump[1], reverse=True)
     for x, y, radius in lumps:
         depth = 0.35 + 0.5 * (1 - y) + 0.15 * (0.5 - x)
-        for _ in range(90 if kind != 2 else 60):
+        for _ in range(90):
             turn, out = rng.uniform(0, 2 * np.pi), np.sqrt(rng.uniform()) * radius
-            if kind == 2:
-                u, v = x + np.cos(turn) * out * 1.3, y + abs(np.sin(turn)) * out * 0.9
-            else:
-                u, v = x + np.cos(turn) * out, y + np.sin(turn) * out
+            u, v = x + np.cos(turn) * out, y + np.sin(turn) * out
             lit = depth + 0.34 * (-np.cos(turn) * 0.5 - np.sin(turn)) * out / radius + rng.normal(0, 0.09)
             size = max(1, int(_SIDE * rng.uniform(0.008, 0.024)))
             at = (int(u * _SIDE), int(v * _SIDE))
             cv2.circle(shade, at, size, int(np.clip(lit, 0, 1) * 255), -1)
             cv2.circle(there, at, size, 255, -1)
     return np.stack([shade, there], -1)
+
+
+def _spruce(rng: np.random.Generator, shade: Picture, there: Picture) -> None:
+    """Tiers of hanging twigs, the upper ones over the lower ones."""
+    for tier in np.linspace(0.94, 0.04, 13).tolist():
+        reach = 0.05 + 0.42 * tier
+        for _ in range(int(40 + 90 * tier)):
+            x = float(rng.uniform(-1, 1))
+            top = tier - 0.05 + 0.03 * abs(x)
+            ends = np.array([[0.5 + x * reach * 0.7, top], [0.5 + x * reach, top + float(rng.uniform(0.05, 0.11))]])
+            lit = 0.72 - 0.28 * x - 0.2 * tier + float(rng.normal(0, 0.13))
+            a, b = ((int(u * _SIDE), int(min(v, 0.99) * _SIDE)) for u, v in ends.tolist())
+            cv2.line(shade, a, b, int(np.clip(lit, 0.05, 1) * 255), 3)
+            cv2.line(there, a, b, 255, 3)
 
 
 def _branch(

@@ -59,7 +59,7 @@ def put_plate(sprite: Sprite, plate: Plate, corners: Array, light: Colour) -> No
     across = float(np.linalg.norm(corners[1] - corners[0])) * sprite.fine
     ground = tuple(c * k for c, k in zip(plate.ground, light, strict=True))
     sprite.poly(corners, ground)
-    if across < 16:
+    if across < 20:
         return
     flat = face_of(plate)
     height, width = flat.shape[:2]

@@ -6,15 +6,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from oneglance.annotations import HIDDEN, VISIBLE, Instance, Instances, Label, Points, Segments
 from oneglance.errors import OneglanceError
 from oneglance.formats import rle
 from oneglance.street import effects
-from oneglance.street.backdrop import CAR, CLASSES, PERSON, ROAD, TREE, VOID, draw_backdrop
+from oneglance.street.backdrop import CAR, CLASSES, PERSON, ROAD, TREE, VOID, corner_houses, draw_backdrop
+from oneglance.street.bodywork import draw_car
 from oneglance.street.camera import Camera
-from oneglance.street.canvas import Array, Picture, Stage
-from oneglance.street.car import Car, Drawn, draw_car, footprint, nearest
+from oneglance.street.canvas import Array, Drawn, Picture, Stage
+from oneglance.street.car import Car, footprint, nearest
 from oneglance.street.face import name_of
 from oneglance.street.furniture import Post, draw_post
 from oneglance.street.layout import Layout, choose_camera, choose_layout, place_cars, place_people
@@ -27,6 +29,8 @@ OBJECTS = ("car", "person", "face", "plate")
 #: An object is labelled where it shows at least so many pixels, and at least this share of what it would show if
 #: nothing stood before it.
 LEAST_PIXELS, LEAST_SHARE = 12, 0.15
+#: Share of scenes in which there is nobody and nothing.
+QUIET = 0.03
 
 
 @dataclass(frozen=True)
@@ -39,8 +43,8 @@ class Scene:
     identity; faces with the five points ``face.POINTS`` (left and right are the image's), plates with the four corners
     ``plate.CORNERS`` (as one who reads the plate sees them). A point is VISIBLE where its object is what is seen there,
     else HIDDEN: behind something, or outside the image. A face lies within its person's mask and a plate within its
-    car's; otherwise masks are disjoint. ``ground``: index into ``backdrop.CLASSES``, 255 (void) on lamp posts and
-    signs.
+    car's, and is labelled only where that is; otherwise masks are disjoint. ``truncated``: the object reaches beyond
+    the image. ``ground``: index into ``backdrop.CLASSES``, 255 (void) on lamp posts and signs.
     """
 
     image: Picture
@@ -51,11 +55,12 @@ class Scene:
 
 @dataclass
 class _Thing:
-    """Something on the stage that gets a number: its class, and what is said of it."""
+    """Something on the stage that gets a number: its class, and what is said of it; ``whole``: whose part it is."""
 
     label: str
     number: int
     beyond: bool
+    whole: int = 0
     points: Array | None = None
     identity: str | None = None
     attributes: dict[str, str | float] = field(default_factory=dict)
@@ -81,9 +86,15 @@ def draw_scene(seed: int, size: tuple[int, int] = (256, 256), weather: str | Non
     things = _Players(rng, stage, layout, camera, light, size).perform()
     image = effects.precipitate(rng, stage.image, light)
     image = effects.photograph(rng, image, light.night)
-    objects = [item for thing in things if (item := _labelled(thing, stage)) is not None]
+    objects: dict[int, Instance] = {}
+    owned, parted = (np.bincount(numbers.ravel(), minlength=len(things) + 1) for numbers in (stage.owner, stage.part))
+    for thing in things:  # a whole comes before its part, which is labelled only where the whole is
+        area = int((parted if thing.whole else owned)[thing.number])
+        item = _labelled(thing, stage, area) if not thing.whole or thing.whole in objects else None
+        if item is not None:
+            objects[thing.number] = item
     return Scene(
-        np.ascontiguousarray(image), Label(light.weather), Instances(tuple(objects)),
+        np.ascontiguousarray(image), Label(light.weather), Instances(tuple(objects.values())),
         Segments(indices=stage.classes, classes=CLASSES),
     )  # fmt: skip
 
@@ -102,13 +113,15 @@ class _Players:
     ) -> None:
         self.rng, self.stage, self.layout, self.camera, self.light, self.size = rng, stage, layout, camera, light, size
         self.things: list[_Thing] = []
+        self.corner = corner_houses(stage, layout, camera)
 
     def perform(self) -> list[_Thing]:
         """Put everything on the stage; gives what can be labelled."""
         rng, layout, camera, light = self.rng, self.layout, self.camera, self.light
         posts = self._posts()
-        cars = place_cars(rng, layout, camera)
-        people = place_people(rng, layout, camera, light, cars)
+        quiet = rng.random() < QUIET
+        cars = [] if quiet else place_cars(rng, layout, camera)
+        people = [] if quiet else place_people(rng, layout, camera, light, cars)
         self._shadows(cars, people)
         if light.night:
             for post in posts:
@@ -156,7 +169,11 @@ class _Players:
             posts += [
                 Post("lights", (s * (layout.road + 0.4), layout.crossing[0] - 0.4), s, 3.2, number) for s in (-1, 1)
             ]
-        return posts
+        return [post for post in posts if self._apart(post.at)]
+
+    def _apart(self, at: tuple[float, float]) -> bool:
+        """Whether what stands there does not stand right before the camera."""
+        return at[1] > 9 or abs(at[0] - self.camera.x) > 0.22 * at[1] + 0.5
 
     def _trees(self) -> list[Tree]:
         rng, layout, light = self.rng, self.layout, self.light
@@ -175,7 +192,7 @@ class _Players:
                     x = side * (layout.front + rng.uniform(0.5, 4) + 0.05 * z * rng.uniform(0, 2))
                     if self._free(z, 2):
                         trees.append(choose_tree(rng, (float(x), z), light, family + int(rng.integers(2))))
-        return trees
+        return [tree for tree in trees if self._apart(tree.at)]
 
     def _shadows(self, cars: list[Car], people: list[Person]) -> None:
         for car in cars:
@@ -201,8 +218,10 @@ class _Players:
             part = 0
             if drawn.points is not None:
                 plate = self._thing("plate", drawn)
-                plate.points, part = drawn.points, plate.number
-            self._place(drawn, car.at[1], CAR, thing.number, part)
+                plate.points, plate.whole, part = drawn.points, thing.number, plate.number
+            self._place(
+                drawn, car.at[1], CAR, thing.number, part, self.corner if abs(np.sin(car.heading)) > 0.7 else None
+            )
 
         return act
 
@@ -216,7 +235,8 @@ class _Players:
             part = 0
             if drawn.points is not None:
                 face = self._thing("face", drawn)
-                face.points, face.identity, part = drawn.points, thing.identity, face.number
+                face.points, face.identity, face.whole = drawn.points, thing.identity, thing.number
+                part = face.number
             self._place(drawn, person.at[1], PERSON, thing.number, part)
 
         return act
@@ -242,12 +262,18 @@ class _Players:
         self.things.append(thing)
         return thing
 
-    def _place(self, drawn: Drawn, z: float, kind: int, number: int = 0, part: int = 0) -> None:
+    def _place(
+        self, drawn: Drawn, z: float, kind: int, number: int = 0, part: int = 0, hidden: NDArray[np.bool_] | None = None
+    ) -> None:
         if self.light.wet and kind in (CAR, PERSON, TREE):
             effects.reflect(self.stage, drawn.sprite, drawn.ground, 0.42)
-        self.stage.place(drawn.sprite, kind, number, part, self.light.veil(z))
+        self.stage.place(drawn.sprite, kind, number, part, self.light.veil(z), hidden)
         strength = {"night": 0.95, "fog": 0.42, "rain": 0.5}.get(self.light.weather, 0.35)
+        height, width = self.stage.classes.shape
         for at, radius, colour in drawn.lamps:
+            column, row = min(max(int(at[0]), 0), width - 1), min(max(int(at[1]), 0), height - 1)
+            if hidden is not None and hidden[row, column]:
+                continue
             effects.shine(self.stage.image, at, radius * 1.5, colour, strength)
             if self.light.wet and kind == CAR and 0 <= at[1] < self.size[1]:
                 below = (at[0], 2 * drawn.ground - at[1])
@@ -257,13 +283,11 @@ class _Players:
                     effects.shine(self.stage.image, below, radius * 0.7, colour, strength * 0.6, 2.6)
 
 
-def _labelled(thing: _Thing, stage: Stage) -> Instance | None:
-    """What is said of a thing, None where too little of it is seen."""
-    owners = stage.part if thing.label in ("face", "plate") else stage.owner
-    mask = owners == thing.number
-    area = int(np.count_nonzero(mask))
+def _labelled(thing: _Thing, stage: Stage, area: int) -> Instance | None:
+    """What is said of a thing of which ``area`` pixels are seen, None where that is too little."""
     if area < LEAST_PIXELS or area < LEAST_SHARE * stage.full.get(thing.number, 0):
         return None
+    mask = (stage.part if thing.whole else stage.owner) == thing.number
     encoded = rle.encode(mask)
     points = None
     if thing.points is not None:

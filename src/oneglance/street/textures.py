@@ -32,9 +32,10 @@ def asphalt() -> Picture:
     rng = np.random.default_rng(1)
     grain = rng.normal(0, 13, (SIDE, SIDE)) + 36 * (smooth_noise(rng, SIDE, (8, 32, 64)) - 0.5)
     cracks = np.zeros((SIDE, SIDE), np.uint8)
-    for _ in range(9):
-        path = np.cumsum(rng.normal(0, 9, (40, 2)), 0) + rng.uniform(0, SIDE, 2)
-        cv2.polylines(cracks, [path.astype(np.int32)], False, 40, 1, cv2.LINE_AA)
+    for _ in range(7):
+        turn = rng.uniform(0, 2 * np.pi) + np.cumsum(rng.normal(0, 0.25, 40))
+        path = np.cumsum(7 * np.stack([np.cos(turn), np.sin(turn)], 1), 0) + rng.uniform(0, SIDE, 2)
+        cv2.polylines(cracks, [path.astype(np.int32)], False, 26, 1, cv2.LINE_AA)
     for _ in range(5):
         x, y = rng.integers(0, SIDE - 80, 2)
         w, h = rng.integers(20, 70, 2)

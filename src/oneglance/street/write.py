@@ -199,7 +199,8 @@ def _yaml() -> str:
         return (
             f"  - format: csv\n    name: {name}\n    root: {name}\n    images: images\n    labels: labels.csv\n"
             f"    split_column: split\n    tasks:\n      {task}:\n"
-            f'        {{x: "{task}/{{name}}_x", y: "{task}/{{name}}_y", visible: "{task}/{{name}}_v", visibility: coco}}'
+            f'        {{x: "{task}/{{name}}_x", y: "{task}/{{name}}_y", '
+            f'visible: "{task}/{{name}}_v", visibility: coco}}'
         )
 
     return f"""\
