@@ -221,11 +221,11 @@ class KeypointsMetric:
         if not self.errors:
             return []
         names = self.settings.points
-        errors = np.array([share(total, count) for total, count in zip(self._sums, self._labelled, strict=True)])
+        errors = [share(total, n) for total, n in zip(self._sums.tolist(), self._labelled.tolist(), strict=True)]
         normaliser = self.settings.normaliser
         length = f"{normaliser[0]} to {normaliser[1]}" if isinstance(normaliser, tuple) else _LENGTHS[normaliser]
         rows = [
-            (name, int(self._labelled[k]), float(errors[k]), share(self._near[k], self._labelled[k]))
+            (name, int(self._labelled[k]), errors[k], share(int(self._near[k]), int(self._labelled[k])))
             for k, name in enumerate(names)
         ]
         return [
@@ -234,7 +234,7 @@ class KeypointsMetric:
                 "error_per_point", "Error of each point",
                 f"The mean distance to the truth, as a share of {length}; shorter is better. No bar: nobody labelled "
                 "the point.",
-                "error", names, errors,
+                "error", names, np.array(errors),
             ),
             Table(
                 "points", "Points",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,8 @@ SAME = 0.5
 #: What scores less is not drawn into pictures, and not counted when images are ranked.
 SURE = 0.25
 
-Boxes = NDArray[np.float64]
+Boxes = NDArray[np.floating[Any]]
+Overlaps = NDArray[np.float64]
 Labels = NDArray[np.int64]
 
 
@@ -68,7 +70,7 @@ def confusion(
     return counts
 
 
-def match(overlaps: NDArray[np.float64]) -> list[tuple[int, int]]:
+def match(overlaps: Overlaps) -> list[tuple[int, int]]:
     """Pairs (row, column) of float [N, M] from SAME on, largest first, each row and each column once."""
     rows, columns = np.nonzero(overlaps >= SAME)
     order = np.argsort(-overlaps[rows, columns], kind="stable")
@@ -90,20 +92,20 @@ def at_ignored(boxes: Boxes, labels: Labels, ignored: Boxes, of_ignored: Labels)
     return lies
 
 
-def iou(one: Boxes, other: Boxes) -> Boxes:
+def iou(one: Boxes, other: Boxes) -> Overlaps:
     """Intersection over union, float64 [N, M], of boxes x1 y1 x2 y2."""
     both = _intersection(one, other)
     union = _area(one)[:, None] + _area(other)[None] - both
     return both / np.maximum(union, 1e-9)
 
 
-def _intersection(one: Boxes, other: Boxes) -> Boxes:
+def _intersection(one: Boxes, other: Boxes) -> Overlaps:
     one, other = np.asarray(one, np.float64).reshape(-1, 4), np.asarray(other, np.float64).reshape(-1, 4)
     low, high = np.maximum(one[:, None, :2], other[None, :, :2]), np.minimum(one[:, None, 2:], other[None, :, 2:])
     sides = (high - low).clip(min=0)
     return sides[..., 0] * sides[..., 1]
 
 
-def _area(boxes: Boxes) -> Boxes:
+def _area(boxes: Boxes) -> Overlaps:
     boxes = np.asarray(boxes, np.float64).reshape(-1, 4)
     return (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
