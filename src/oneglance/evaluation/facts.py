@@ -53,7 +53,7 @@ def _losses(task: str, terms: Mapping[str, list[tuple[int, int, float]]]) -> Cur
         else:
             series.append(Series(term, *thinned(steps + 1, values)))
     x, how = ("epoch", "the mean of each epoch") if epochs >= EPOCHS else ("step", "as they were noted")
-    note = f"What training makes small, by its terms, on training images: {how}."
+    note = f"By its terms: {how}."
     return Curves("loss", f"{task}: loss", note, x, "loss", tuple(series))
 
 
@@ -68,7 +68,7 @@ def _scores(task: str, kind: Task[Any], scores: Mapping[str, list[tuple[int, int
             x, y = (np.array(column, np.float64) for column in zip(*rows, strict=True))
             series.append(Series(name, x, y, main=name == kind.score))
     better = "higher" if kind.higher_is_better else "lower"
-    note = f"On the split val; of {kind.score}, the strong line, {better} is better."
+    note = f"{kind.score} is the strong line; {better} is better."
     return Curves("scores", f"{task}: scores", note, "epoch", "score", tuple(series))
 
 

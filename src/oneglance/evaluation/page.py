@@ -52,8 +52,9 @@ def table(
     """A table that scrolls sideways in its own box where it is too wide.
 
     Numbers are set to the right. The first cell of a row is its heading; ``words``: columns of text.
+    Without ``headings`` the table has no head.
     """
-    head = tag("tr", *(tag("th", one, scope="col", class_="" if k in words else "n") for k, one in enumerate(headings)))
+    named = [tag("th", one, scope="col", class_="" if k in words else "n") for k, one in enumerate(headings)]
     lines = []
     for row in rows:
         cells = [
@@ -61,7 +62,7 @@ def table(
             for k, cell in enumerate(row)
         ]
         lines.append(tag("tr", *cells))
-    body = tag("table", tag("thead", head), tag("tbody", *lines))
+    body = tag("table", tag("thead", tag("tr", *named)) if named else "", tag("tbody", *lines))
     # A box that can be scrolled must be reachable by keyboard.
     return tag("div", body, class_="scroll", tabindex="0")
 
@@ -122,7 +123,7 @@ STYLE = """
   --card: #1b1e23; --accent: #6fb1e4; } }
 * { box-sizing: border-box; }
 html { scroll-behavior: smooth; -webkit-text-size-adjust: 100%; }
-body { margin: 0 auto; max-width: 76rem; padding: 1.5rem clamp(1rem, 3vw, 2.5rem) 4rem; color: var(--ink);
+body { margin: 0 auto; max-width: 88rem; padding: 1.5rem clamp(1rem, 3vw, 2.5rem) 4rem; color: var(--ink);
   background: var(--page); font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", sans-serif;
   overflow-wrap: anywhere; }
 h1 { font-size: 1.7rem; line-height: 1.2; margin: .2rem 0; }
@@ -134,10 +135,9 @@ a { color: var(--accent); }
 nav { display: flex; flex-wrap: wrap; gap: .2rem 1.1rem; margin: 1rem 0 1.4rem; font-size: .95rem; }
 .cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 15.5rem), 1fr)); gap: 1rem; }
 .card { background: var(--card); border: 1px solid var(--line); border-radius: 10px; padding: 1rem 1.1rem; }
-.card h3 { margin: 0; } .card p { margin: .3rem 0 0; }
+.card h3 { margin: 0; } .card p { margin: .35rem 0 0; }
 .score { font-size: 2.1rem; font-weight: 650; line-height: 1.25; font-variant-numeric: tabular-nums; }
-.score small { font-size: .95rem; font-weight: 400; color: var(--faint); }
-.charts { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 24rem), 1fr)); gap: 1.2rem;
+.charts { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 26rem), 1fr)); gap: 1.2rem;
   align-items: start; margin: 1rem 0; }
 figure { margin: 0; background: var(--card); border: 1px solid var(--line); border-radius: 10px; padding: .9rem 1rem; }
 figcaption h3 { margin: 0 0 .1rem; } figcaption p { margin: 0 0 .6rem; }

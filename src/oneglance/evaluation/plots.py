@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import re
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -35,42 +35,67 @@ MADE_BY = "oneglance report"
 Drawable = Matrix | Curves | Scatter | Histogram | Bars
 
 
-def svg(chart: Drawable, name: str) -> str:
-    """A chart as an ``<svg>`` element to stand in a page: text is text, its colour the page's own.
+#: The page's pixels in one of Matplotlib's points.
+PIXELS = 4 / 3
 
-    ``name`` keeps the element's ids apart from those of other charts on the page.
+
+def figure_of(chart: Drawable) -> Figure:
+    """A chart as a figure, without a title: what it stands in has one."""
+    with _style():
+        figure = Figure(figsize=_size(chart), layout="constrained")
+        _draw(figure.add_subplot(), chart)
+        return _laid_out(figure)
+
+
+def grid_of(charts: Sequence[Drawable]) -> Figure:
+    """Several charts with their titles, about as many rows as columns."""
+    columns = min(4, max(1, round(len(charts) ** 0.5)))
+    rows = -(-len(charts) // columns)
+    with _style():
+        figure = Figure(figsize=(5.0 * columns, 3.4 * rows), layout="constrained")
+        for number, chart in enumerate(charts):
+            axes = figure.add_subplot(rows, columns, number + 1)
+            _draw(axes, chart)
+            axes.set_title(chart.title, loc="left")
+        return _laid_out(figure)
+
+
+def _laid_out(figure: Figure) -> Figure:
+    """The same figure, its parts given their places once and for all: that takes as long as drawing it."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    return figure
+
+
+def svg(figure: Figure, name: str) -> str:
+    """A figure as an ``<svg>`` element to stand in a page: text is text, its colour the page's own.
+
+    ``name`` keeps the element's ids apart from those of other figures on the page.
     """
-    figure = _figure(chart)
     with _style(), io.StringIO() as file:
-        figure.savefig(
-            file, format="svg", transparent=True, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type"))
-        )
+        nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+        figure.savefig(file, format="svg", transparent=True, metadata=nothing)
         text = file.getvalue()
-    text = text[text.index("<svg") :]
     # What the page's own style says, and names of specifications that look like addresses.
     text = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>|<!--.*?-->", "", text, flags=re.DOTALL)
-    head, rest = text.split(">", 1)
-    box = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', head)
-    assert box is not None
-    width, height = box.groups()
-    rest = re.sub(r'\bid="', f'id="{name}-', rest)
-    rest = re.sub(r"url\(#", f"url(#{name}-", rest)
-    rest = re.sub(r'xlink:href="#', f'href="#{name}-', rest).replace("xlink:href=", "href=")
-    rest = rest.replace(INK, "currentColor")
-    rest = re.sub(r"\n\s*", "\n", rest)
-    return (
-        f'<svg class="chart" viewBox="0 0 {width} {height}" width="{width}" height="{height}" aria-hidden="true">{rest}'
-    )
+    text = text[text.index("<svg") :].split(">", 1)[1]
+    text = re.sub(r'\bid="', f'id="{name}-', text)
+    text = re.sub(r"url\(#", f"url(#{name}-", text)
+    text = re.sub(r'xlink:href="#', f'href="#{name}-', text).replace("xlink:href=", "href=")
+    text = re.sub(r"\n\s*", "\n", text.replace(INK, "currentColor"))
+    width, height = figure.get_size_inches() * 72
+    size = f'width="{width * PIXELS:.0f}" height="{height * PIXELS:.0f}"'
+    return f'<svg class="chart" viewBox="0 0 {width:g} {height:g}" {size} aria-hidden="true">{text}'
 
 
-def write_png(charts: Sequence[Drawable], path: Path, columns: int = 1) -> None:
-    """One chart, or several in rows of ``columns``, as a PNG at twice the size of a screen's pixels.
+def write_png(figure: Figure, path: Path) -> None:
+    """A figure as a PNG at twice the size of a screen's pixels.
 
     Raises OneglanceError where a file of that name is there already that no report made.
     """
     if path.exists() and not _ours(path):
         raise OneglanceError(f"{path}: exists already and is no plot that a report made; it is left as it is")
-    figure = _figure(charts[0]) if len(charts) == 1 else _grid(charts, columns)
+    path.parent.mkdir(parents=True, exist_ok=True)
     with _style():
         partial = path.with_name(path.name + ".partial")
         figure.savefig(partial, format="png", dpi=144, facecolor="white", metadata={"Software": MADE_BY})
@@ -114,25 +139,6 @@ def _size(chart: Drawable) -> tuple[float, float]:
         case Scatter():
             return 4.2, 4.0
     return 5.4, 3.6
-
-
-def _figure(chart: Drawable) -> Figure:
-    with _style():
-        figure = Figure(figsize=_size(chart), layout="constrained")
-        _draw(figure.add_subplot(), chart)
-    return figure
-
-
-def _grid(charts: Sequence[Drawable], columns: int) -> Figure:
-    """Several charts with their titles; each needs one, since no page stands around them."""
-    rows = -(-len(charts) // columns)
-    with _style():
-        figure = Figure(figsize=(5.0 * columns, 3.4 * rows), layout="constrained")
-        for number, chart in enumerate(charts):
-            axes = figure.add_subplot(rows, columns, number + 1)
-            _draw(axes, chart)
-            axes.set_title(chart.title, loc="left")
-    return figure
 
 
 def _draw(axes: Axes, chart: Drawable) -> None:
@@ -265,29 +271,3 @@ def drawable(charts: Sequence[Chart]) -> list[Drawable]:
 def slug(text: str) -> str:
     """A text as part of a file's name."""
     return re.sub(r"[^\w-]+", "_", text).strip("_") or "_"
-
-
-def write_all(
-    folder: Path,
-    charts: Sequence[tuple[str, Sequence[Chart]]],
-    results: Sequence[Curves],
-    on_error: Callable[[Exception], None],
-) -> list[Path]:
-    """``results.png`` of the curves of a training, and ``<stem>_<task>.png`` of each chart; returns what was written.
-
-    A plot that can't be written is told to ``on_error``; the others are written all the same.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    wanted: list[tuple[Path, Sequence[Drawable], int]] = []
-    if results:
-        wanted.append((folder / "results.png", results, min(4, max(1, round(len(results) ** 0.5)))))
-    for task, of_task in charts:
-        wanted += [(folder / f"{slug(chart.stem)}_{slug(task)}.png", [chart], 1) for chart in drawable(of_task)]
-    written = []
-    for path, some, columns in wanted:
-        try:
-            write_png(some, path, columns)
-            written.append(path)
-        except (OneglanceError, OSError) as error:
-            on_error(error)
-    return written

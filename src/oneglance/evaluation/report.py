@@ -12,13 +12,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from matplotlib.figure import Figure
 
-from oneglance.errors import Problems
+from oneglance.errors import OneglanceError, Problems
 from oneglance.evaluation.evaluate import Scored
 from oneglance.evaluation.facts import cost_of, read_facts, read_history, read_problems
 from oneglance.evaluation.page import Html, details, document, join, section, shown, table, tag, write
 from oneglance.evaluation.pictures import Pair, data_url, draw_pairs
-from oneglance.evaluation.plots import Drawable, drawable, slug, svg, write_all
+from oneglance.evaluation.plots import Drawable, drawable, figure_of, grid_of, slug, svg, write_png
 from oneglance.ingest import Counts, count_labels
 from oneglance.manifest import Manifest
 from oneglance.model import Model
@@ -58,10 +59,7 @@ def write_report(
     history = read_history(folder, tasks)
     charts = {name: scored.metrics[name].charts() for name in tasks} if scored is not None else {}
 
-    def failed(error: Exception) -> None:
-        problems.add(plots, f"a plot was not written: {error}")
-
-    write_all(plots, list(charts.items()), [one for _, curves in history for one in curves], failed)
+    album = _Album(plots, problems)
     counts = count_labels(manifest)
     titles = {"scores": "Scores", "training": "Training"} | {f"task-{slug(name)}": name for name in charts}
     titles |= {"data": "Data", "problems": "Passed over", "cost": "Cost", "configuration": "Configuration"}
@@ -71,10 +69,10 @@ def write_report(
         _header(folder, facts, scored, len(manifest)),
         tag("nav", *(tag("a", title, href=f"#{anchor}") for anchor, title in titles.items()), aria_label="Sections"),
         _headline(scored, tasks, counts),
-        _training(history),
+        _training(history, album),
     ]
     if scored is not None:
-        parts += [_task(tasks[name], charts[name], scored, manifest, problems) for name in tasks]
+        parts += [_task(tasks[name], charts[name], scored, manifest, album) for name in tasks]
     parts += [
         _data(counts, tasks, manifest),
         _problems(folder, scored, problems),
@@ -84,6 +82,34 @@ def write_report(
     ]
     write(path, document(f"oneglance: {folder.resolve().name}", tag("main", *parts)))
     return path
+
+
+class _Album:
+    """The plots: each drawn once, for the page and as a file in ``folder``. A file that can't be written is noted in
+    ``problems``, and the page is made all the same."""
+
+    def __init__(self, folder: Path, problems: Problems) -> None:
+        self.folder, self.problems = folder, problems
+        self._number = 0
+
+    def figure(self, chart: Drawable, file: str | None = None) -> Html:
+        """A chart with its title and note for the page; ``file``: its name as a file of its own."""
+        figure = figure_of(chart)
+        if file is not None:
+            self.keep(figure, file)
+        self._number += 1
+        wide = isinstance(chart, Matrix) and max(chart.counts.shape) > 12
+        caption = tag("figcaption", tag("h3", chart.title), tag("p", chart.note))
+        drawn = Html(svg(figure, f"plot-{self._number}"))
+        plot = tag("div", drawn, class_="plot", role="img", aria_label=chart.title, tabindex="0")
+        return tag("figure", caption, plot, class_="wide" if wide else "")
+
+    def keep(self, figure: Figure, name: str) -> None:
+        """Write a figure as a file."""
+        try:
+            write_png(figure, self.folder / name)
+        except (OneglanceError, OSError) as error:
+            self.problems.add(self.folder / name, f"this plot was not written: {error}")
 
 
 def _header(folder: Path, facts: dict[str, Any], scored: Scored | None, images: int) -> Html:
@@ -111,43 +137,45 @@ def _headline(scored: Scored | None, tasks: dict[str, Task[Any]], counts: Counts
         labelled = sum(one.labelled for (of, _, split), one in counts.items() if of == name and split == scored.split)
         value = scored.scores[name].get(task.score, math.nan)
         better = "↑ higher is better" if task.higher_is_better else "↓ lower is better"
-        figure = tag("div", shown(value), tag("small", Html(f"&nbsp;{task.score} {better}")), class_="score")
+        figure = tag("div", shown(value), class_="score")
         means = f"{task.score_means[:1].upper()}{task.score_means[1:]}."
         on = f"{task.kind}; {labelled:,} of {scored.images:,} images are labelled for it"
         if not math.isfinite(value):
             means = f"Nothing could be measured here. {means}"
         heading = tag("h3", tag("a", name, href=f"#task-{slug(name)}"))
-        cards.append(tag("div", heading, figure, tag("p", means), tag("p", on, class_="faint"), class_="card"))
+        cards.append(
+            tag(
+                "div",
+                heading,
+                figure,
+                tag("p", f"{task.score}, {better}", class_="faint"),
+                tag("p", means),
+                tag("p", on, class_="faint"),
+                class_="card",
+            )
+        )
     note = "A score speaks only of images that somebody labelled for the task; on the others nothing is known."
     return section("Scores", "scores", tag("div", *cards, class_="cards"), tag("p", note, class_="faint"))
 
 
-def _training(history: Sequence[tuple[str, list[Curves]]]) -> Html:
+def _training(history: Sequence[tuple[str, list[Curves]]], album: _Album) -> Html:
     if not history:
-        return section(
-            "Training", "training", tag("p", "The folder has no history.csv: nothing is known of the training.")
-        )
-    figures = [
-        _figure(chart, f"history-{slug(name)}-{number}")
-        for name, curves in history
-        for number, chart in enumerate(curves)
-    ]
-    return section("Training", "training", tag("div", *figures, class_="charts"))
+        return section("Training", "training", tag("p", "There is no history.csv: nothing is known of the training."))
+    every = [chart for _, curves in history for chart in curves]
+    album.keep(grid_of(every), "results.png")
+    note = (
+        "Losses are what training makes small, on training images; scores are measured on the split val as it goes on."
+    )
+    figures = [album.figure(chart) for chart in every]
+    return section("Training", "training", tag("p", note), tag("div", *figures, class_="charts"))
 
 
-def _figure(chart: Drawable, name: str) -> Html:
-    wide = isinstance(chart, Matrix) and max(chart.counts.shape) > 12
-    caption = tag("figcaption", tag("h3", chart.title), tag("p", chart.note))
-    plot = tag("div", Html(svg(chart, name)), class_="plot", role="img", aria_label=chart.title, tabindex="0")
-    return tag("figure", caption, plot, class_="wide" if wide else "")
-
-
-def _task(task: Task[Any], charts: Sequence[Chart], scored: Scored, manifest: Manifest, problems: Problems) -> Html:
+def _task(task: Task[Any], charts: Sequence[Chart], scored: Scored, manifest: Manifest, album: _Album) -> Html:
     name = task.name
     scores = scored.scores[name]
     ordered = sorted(scores, key=lambda one: one != task.score)
     whole, single = [one for one in ordered if "/" not in one], [one for one in ordered if "/" in one]
-    parts = [tag("p", f"{task.kind}. {' '.join((type(task).__doc__ or '').split())}", class_="faint")]
+    parts = [tag("p", f"{task.kind}, scored by {task.score}: {task.score_means}.", class_="faint")]
     parts.append(table(("metric", "value"), [(one, scores[one]) for one in whole]))
     if single:
         parts.append(details("All figures by name", table(("metric", "value"), [(one, scores[one]) for one in single])))
@@ -155,7 +183,7 @@ def _task(task: Task[Any], charts: Sequence[Chart], scored: Scored, manifest: Ma
         parts.append(
             tag("p", f"No image of the split {scored.split!r} has a label that could be scored.", class_="warn")
         )
-    figures = [_figure(chart, f"{slug(name)}-{number}") for number, chart in enumerate(drawable(charts))]
+    figures = [album.figure(chart, f"{slug(chart.stem)}_{slug(name)}.png") for chart in drawable(charts)]
     if figures:
         parts.append(tag("div", *figures, class_="charts"))
     parts += [_confusions(chart) for chart in charts if isinstance(chart, Matrix)]
@@ -163,10 +191,14 @@ def _task(task: Task[Any], charts: Sequence[Chart], scored: Scored, manifest: Ma
     tasks = len(scored.scores)
     most = max(1, min(SHOWN, SHOWN_IN_ALL // tasks))
     budget = PICTURE_BYTES // (4 * most * tasks)
-    for title, ranked in (("Worst images", scored.ranking.worst(name)), ("Best images", scored.ranking.best(name))):
-        pairs = draw_pairs(ranked[:most], name, task, manifest, problems, budget)
-        if pairs:
-            parts += [tag("h3", title), tag("p", _QUALITY, class_="faint"), _pairs(pairs)]
+    worst, best = (
+        draw_pairs(ranked[:most], name, task, manifest, album.problems, budget)
+        for ranked in (scored.ranking.worst(name), scored.ranking.best(name))
+    )
+    if worst:
+        parts += [tag("h3", "Worst images"), tag("p", _QUALITY, class_="faint"), _pairs(worst)]
+    if best:
+        parts.append(details(f"The {len(best)} best images", _pairs(best)))
     return section(name, f"task-{slug(name)}", *parts)
 
 
@@ -277,7 +309,7 @@ def _cost(model: Model, facts: dict[str, Any], scored: Scored | None) -> Html:
     if scored is not None:
         rate = scored.images / max(scored.seconds, 1e-9)
         rows.append(("this evaluation", f"{_duration(scored.seconds)}, {rate:.1f} images a second, reading included"))
-    return section("Cost", "cost", table(("", ""), rows, words=(0, 1)))
+    return section("Cost", "cost", table((), rows, words=(0, 1)))
 
 
 def _configuration(folder: Path) -> Html:
@@ -294,7 +326,7 @@ def _environment(model: Model, facts: dict[str, Any]) -> Html:
         f"{machine()}; python {platform.python_version()}, torch {torch.__version__}, oneglance {version('oneglance')}"
     )
     rows.append(("this report", f"{here}, {model.device}, made on {_day(datetime.now().astimezone().isoformat())}"))
-    return section("Environment", "environment", table(("", ""), rows, words=(0, 1)))
+    return section("Environment", "environment", table((), rows, words=(0, 1)))
 
 
 def _day(moment: str) -> str:

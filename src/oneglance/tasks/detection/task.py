@@ -42,7 +42,7 @@ class Detection(Task[DetectionSettings]):
     annotation = Instances
     composes = True
     score = "map"
-    score_means = "COCO's mean average precision: are all objects found, nothing else, and do the boxes fit tightly?"
+    score_means = "COCO's mean average precision: how far all objects are found, and nothing else, by boxes that fit"
 
     def encode(self, annotation: Instances, frame: Frame) -> dict[str, np.ndarray]:
         items = [item for item in annotation.items if item.box is not None]
