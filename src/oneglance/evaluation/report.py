@@ -25,6 +25,7 @@ from oneglance.manifest import Manifest
 from oneglance.model import Model
 from oneglance.tasks.base import Task
 from oneglance.tasks.charts import Chart, Curves, Matrix, Table
+from oneglance.training.fit import BEST
 from oneglance.training.machine import machine
 
 #: All pictures of a page together have about so many bytes (a third more once they are text).
@@ -66,7 +67,7 @@ def write_report(
     titles |= {"environment": "Environment"}
     facts = read_facts(folder)
     parts = [
-        _header(folder, facts, scored, len(manifest)),
+        _header(folder, facts, scored, model.weights, len(manifest)),
         tag("nav", *(tag("a", title, href=f"#{anchor}") for anchor, title in titles.items()), aria_label="Sections"),
         _headline(scored, tasks, counts),
         _training(history, album),
@@ -112,10 +113,12 @@ class _Album:
             self.problems.add(self.folder / name, f"this plot was not written: {error}")
 
 
-def _header(folder: Path, facts: dict[str, Any], scored: Scored | None, images: int) -> Html:
+def _header(folder: Path, facts: dict[str, Any], scored: Scored | None, weights: str, images: int) -> Html:
     said = [f"One network, {images:,} images in all."]
     if scored is not None:
         said.append(f"Scored on the {scored.images:,} images of the split {scored.split!r}.")
+        if weights:
+            said.append(f"The weights are those of {weights}{_WEIGHTS.get(weights, '')}.")
     else:
         said.append("No split was scored: there is no val and no test.")
     if "created" in facts:
@@ -126,6 +129,9 @@ def _header(folder: Path, facts: dict[str, Any], scored: Scored | None, images: 
         tag("h1", folder.resolve().name),
         tag("p", " ".join(said)),
     )
+
+
+_WEIGHTS = {BEST: ", the best by the split val, on which their scores are therefore a little too good"}
 
 
 def _headline(scored: Scored | None, tasks: dict[str, Task[Any]], counts: Counts) -> Html:
@@ -219,7 +225,7 @@ def _confusions(chart: Matrix) -> Html:
             rows.append((chart.rows[i], chart.columns[j], int(wrong[i, j]), wrong[i, j] / chart.counts[i].sum()))
     if not rows:
         return tag("p", f"No {chart.unit} were mistaken.")
-    headings = ("truth", "prediction", chart.unit, "share of the truth")
+    headings = ("truth", "prediction", chart.unit, "share of the row")
     return join([tag("h3", "Mistaken most often"), table(headings, rows, words=(0, 1))])
 
 

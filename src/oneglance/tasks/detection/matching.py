@@ -70,6 +70,26 @@ def confusion(
     return counts
 
 
+def judge(
+    boxes: Boxes, labels: Labels, true_boxes: Boxes, true_labels: Labels, ignored: NDArray[np.bool_]
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Which boxes of one image are right, and which count at all (not those at ignored objects): both bool [N].
+
+    As COCO judges them at IoU 0.5: the boxes, surest first, each take the object of their class that they overlap most
+    of those that are left.
+    """
+    real = np.flatnonzero(~ignored)
+    overlaps = np.where(labels[:, None] == true_labels[real], iou(boxes, true_boxes[real]), 0.0)
+    right = np.zeros(len(boxes), bool)
+    for i in np.flatnonzero((overlaps >= SAME).any(1)):
+        j = int(overlaps[i].argmax())
+        if overlaps[i, j] >= SAME:
+            right[i] = True
+            overlaps[:, j] = 0.0
+    counts = right | ~at_ignored(boxes, labels, true_boxes[ignored], true_labels[ignored])
+    return right, counts
+
+
 def match(overlaps: Overlaps) -> list[tuple[int, int]]:
     """Pairs (row, column) of float [N, M] from SAME on, largest first, each row and each column once."""
     rows, columns = np.nonzero(overlaps >= SAME)

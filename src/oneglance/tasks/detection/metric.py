@@ -11,7 +11,7 @@ from faster_coco_eval import COCO, COCOeval_faster
 
 from oneglance.annotations import Instances
 from oneglance.tasks.charts import Chart, Curves, Matrix, Series, Table
-from oneglance.tasks.detection.matching import confusion
+from oneglance.tasks.detection.matching import confusion, judge
 
 _SCORES = ("map", "map50", "map75", "map_small", "map_medium", "map_large")
 #: The recalls at which COCO reads its precisions.
@@ -76,8 +76,8 @@ class DetectionMetric:
         labels = [truth["category_id"] - 1 for truth in self._truths if not truth["iscrowd"]]
         objects = np.bincount(labels, minlength=len(self.classes))
         occurs = np.flatnonzero(objects)
-        precision, at = self._curves()
-        f1 = _f1(precision[:, occurs], at[:, occurs])
+        precision = self._precision()
+        f1 = self._f1(objects)[:, occurs]
         mean = f1.mean(1)
         threshold = float(THRESHOLDS[mean.argmax()])
         aps = precision[:, occurs].mean(0)
@@ -125,8 +125,8 @@ class DetectionMetric:
         return any(not truth["iscrowd"] for truth in self._truths)
 
     def _evaluate(self) -> dict[str, Any]:
-        """COCO's evaluation of what was seen so far: ``stats``, and by IoU, recall and class, float64 [10, 101, C],
-        ``precision`` and ``scores`` (-1 for a class without objects)."""
+        """COCO's evaluation of what was seen so far: ``stats``, and ``precision`` by IoU, recall and class, float64
+        [10, 101, C] (-1 for a class without objects)."""
         if self._evaluated is None:
             categories = [{"id": k + 1, "name": name} for k, name in enumerate(self.classes)]
             images = [{"id": k + 1} for k in range(self._images)]
@@ -136,17 +136,36 @@ class DetectionMetric:
                 evaluation.evaluate()
                 evaluation.accumulate()
                 evaluation.summarize()
-            by_name = {key: np.asarray(evaluation.eval[key])[:, :, :, 0, -1] for key in ("precision", "scores")}
-            self._evaluated = {"stats": evaluation.stats, **by_name}
+            precision = np.asarray(evaluation.eval["precision"])[:, :, :, 0, -1]
+            self._evaluated = {"stats": evaluation.stats, "precision": precision}
         return self._evaluated
 
-    def _curves(self) -> tuple[np.ndarray, np.ndarray]:
-        """At IoU 0.5, by recall and class, float64 [101, C]: COCO's precision, and the score that reaches the recall
-        (both 0 where it is not reached)."""
+    def _precision(self) -> np.ndarray:
+        """COCO's precision at IoU 0.5, by recall and class, float64 [101, C]; 0 where the recall is not reached."""
         if not self._found:
-            return (np.zeros((len(RECALLS), len(self.classes))),) * 2
-        evaluated = self._evaluate()
-        return evaluated["precision"][0].clip(min=0), evaluated["scores"][0].clip(min=0)
+            return np.zeros((len(RECALLS), len(self.classes)))
+        precision: np.ndarray = self._evaluate()["precision"][0].clip(min=0)
+        return precision
+
+    def _f1(self, objects: np.ndarray) -> np.ndarray:
+        """F1 at IoU 0.5 of the boxes that score at least as much, float64 [thresholds, C]; ``objects`` int64 [C].
+
+        Counted, not read from COCO's curves: these know nothing of the false boxes below the last right one.
+        """
+        judged: list[tuple[np.ndarray, ...]] = [(np.zeros(0, np.int64), np.zeros(0), np.zeros(0, bool))]
+        true = _by_image(self._truths)
+        for image, found in _by_image(self._found).items():
+            found = sorted(found, key=lambda one: -float(one["score"]))
+            boxes, labels, _ = _arrays(found)
+            right, counts = judge(boxes, labels, *_arrays(true.get(image, [])))
+            judged.append((labels[counts], np.array([one["score"] for one in found])[counts], right[counts]))
+        labels, scores, right = (np.concatenate(column) for column in zip(*judged, strict=True))
+        f1 = np.zeros((len(THRESHOLDS), len(self.classes)))
+        for k in range(len(self.classes)):
+            mine = labels == k
+            kept, hits = (_at_least(scores[mine & some], THRESHOLDS) for some in (np.ones_like(right), right))
+            f1[:, k] = 2 * hits / np.maximum(kept + objects[k], 1)
+        return f1
 
     def _matrix(self, threshold: float) -> Matrix:
         counts = np.zeros((len(self.classes) + 1,) * 2, np.int64)
@@ -163,16 +182,9 @@ class DetectionMetric:
         )  # fmt: skip
 
 
-def _f1(precision: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """F1 float64 [thresholds, C] of the boxes that score at least as much, from the curves [101, C]."""
-    f1 = np.zeros((len(THRESHOLDS), precision.shape[1]))
-    both = precision + RECALLS[:, None]
-    of_curve = np.where(both > 0, 2 * precision * RECALLS[:, None] / np.maximum(both, 1e-9), 0.0)
-    for k in range(precision.shape[1]):
-        # Scores fall along the recall; the last one that is still high enough is where the threshold cuts.
-        reached = np.searchsorted(-scores[:, k], -THRESHOLDS, side="right") - 1
-        f1[:, k] = np.where(reached >= 0, of_curve[reached.clip(min=0), k], 0.0)
-    return f1
+def _at_least(scores: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
+    """How many scores [N] reach each of the thresholds [T], int64 [T]."""
+    return len(scores) - np.searchsorted(np.sort(scores), thresholds, side="left")
 
 
 def _by_image(items: list[dict[str, Any]]) -> dict[int, list[dict[str, Any]]]:
