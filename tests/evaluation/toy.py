@@ -64,7 +64,7 @@ def make_run(folder: Path, count: int = 16, splits: tuple[str, ...] = ("train", 
         {
             "tasks": TASKS,
             "sources": [{"format": "folder", "root": ".", "tasks": list(TASKS)}],
-            "trunk": {"backbone": "mobilenetv4_conv_small", "pretrained": False, "channels": 8},
+            "trunk": {"backbone": "mobilenetv4_conv_small", "pretrained": False, "channels": 16},
             "train": train,
         }
     )

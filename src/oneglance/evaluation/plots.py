@@ -198,7 +198,8 @@ def _curves(axes: Axes, chart: Curves) -> None:
                 zorder=3,
             )
         elif many:
-            axes.plot(one.x, one.y, color=ACCENT, alpha=0.35, linewidth=0.9)
+            label = None if number else f"each of {len(chart.series)}"
+            axes.plot(one.x, one.y, color=ACCENT, alpha=0.35, linewidth=0.9, label=label)
         else:
             marker = "o" if len(one.x) == 1 else None
             axes.plot(one.x, one.y, color=colour, linestyle=pattern, label=_short(one.name), marker=marker)
@@ -207,9 +208,8 @@ def _curves(axes: Axes, chart: Curves) -> None:
         axes.set_xlim(*chart.x_range)
     if chart.y_range is not None:
         axes.set_ylim(*chart.y_range)
-    if len(axes.get_legend_handles_labels()[0]) > 1 or many:
-        extra = f"{len(chart.series)} in all" if many else None
-        axes.legend(title=extra, title_fontsize=8, loc="best", handlelength=2.2)
+    if len(chart.series) > 1:
+        axes.legend(loc="best", handlelength=2.2)
 
 
 def _scatter(axes: Axes, chart: Scatter) -> None:

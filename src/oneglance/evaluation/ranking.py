@@ -41,11 +41,12 @@ class Ranking:
                 heapq.heapreplace(mine, (key, -row, one))
 
     def worst(self, task: str) -> list[Ranked]:
-        """The worst images of a task, the worst first."""
-        return sorted(one for _, _, one in self._worst.get(task, []))
+        """The worst images of a task, the worst first; of few images, no more than half of them."""
+        kept = {one.row for heaps in (self._best, self._worst) for _, _, one in heaps.get(task, [])}
+        return sorted(one for _, _, one in self._worst.get(task, []))[: (len(kept) + 1) // 2]
 
     def best(self, task: str) -> list[Ranked]:
-        """The best images of a task, the best first; none that is among the worst already."""
+        """The best images of a task, the best first; none that is among the worst."""
         worst = {one.row for one in self.worst(task)}
         best = sorted((one for _, _, one in self._best.get(task, [])), key=lambda one: (-one.quality, one.row))
         return [one for one in best if one.row not in worst]
