@@ -151,6 +151,7 @@ table { border-collapse: collapse; font-size: .92rem; overflow-wrap: normal; }
 th, td { padding: .28rem 1.2rem .28rem 0; text-align: left; vertical-align: baseline;
   border-bottom: 1px solid var(--line); }
 thead th { color: var(--faint); font-weight: 500; white-space: nowrap; } tbody th { font-weight: 500; min-width: 7rem; }
+td:not(.n) { min-width: 9rem; }
 .n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 .pairs { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 33rem), 1fr)); gap: 1rem; }
 .pair { display: grid; grid-template-columns: 1fr 1fr; gap: .5rem; align-items: start; }

@@ -152,6 +152,7 @@ def _draw(axes: Axes, chart: Drawable) -> None:
         case Histogram():
             axes.stairs(chart.counts, chart.edges, fill=True, color=ACCENT, alpha=0.75)
             axes.axvline(0, color=INK, linewidth=0.8, linestyle="--")
+            axes.yaxis.get_major_locator().set_params(integer=True)
             _labels(axes, chart.x_label, chart.y_label)
         case Bars():
             _bars(axes, chart)
@@ -218,7 +219,8 @@ def _scatter(axes: Axes, chart: Scatter) -> None:
     gap = 0.04 * (high - low) or 1.0
     ends = (low - gap, high + gap)
     axes.plot(ends, ends, color=INK, linewidth=0.8, linestyle="--")
-    axes.plot(chart.x, chart.y, "o", color=ACCENT, markersize=3, alpha=0.5, markeredgewidth=0)
+    size = float(np.clip(60 / len(chart.x) ** 0.5, 3, 7))
+    axes.plot(chart.x, chart.y, "o", color=ACCENT, markersize=size, alpha=0.6, markeredgecolor="none")
     axes.set(xlim=ends, ylim=ends, aspect="equal")
     _labels(axes, chart.x_label, chart.y_label)
 
