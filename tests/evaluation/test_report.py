@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from toy import EVIL, TASKS, make_run
+from report_toy import EVIL, TASKS, make_run
 
 import oneglance as og
 from oneglance.errors import OneglanceError, Problems

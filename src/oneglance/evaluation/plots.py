@@ -14,6 +14,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
 from oneglance.errors import OneglanceError
@@ -48,8 +49,8 @@ def figure_of(chart: Drawable) -> Figure:
 
 
 def grid_of(charts: Sequence[Drawable]) -> Figure:
-    """Several charts with their titles, about as many rows as columns."""
-    columns = min(4, max(1, round(len(charts) ** 0.5)))
+    """Several charts with their titles; an even number in a row, so that a task's losses and scores stay together."""
+    columns = min(len(charts), 2 if len(charts) <= 6 else 4)
     rows = -(-len(charts) // columns)
     with _style():
         figure = Figure(figsize=(5.0 * columns, 3.4 * rows), layout="constrained")
@@ -152,7 +153,7 @@ def _draw(axes: Axes, chart: Drawable) -> None:
         case Histogram():
             axes.stairs(chart.counts, chart.edges, fill=True, color=ACCENT, alpha=0.75)
             axes.axvline(0, color=INK, linewidth=0.8, linestyle="--")
-            axes.yaxis.get_major_locator().set_params(integer=True)
+            axes.yaxis.set_major_locator(MaxNLocator(integer=True))
             _labels(axes, chart.x_label, chart.y_label)
         case Bars():
             _bars(axes, chart)
