@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     )
     from oneglance.errors import OneglanceError
     from oneglance.evaluation.api import evaluate_run as evaluate
+    from oneglance.evaluation.api import report
     from oneglance.manifest import Manifest
     from oneglance.model import Model, Prediction, load
     from oneglance.training.api import Run, resume, train
@@ -40,7 +41,7 @@ _HOMES = {
     "Manifest": "manifest",
     **dict.fromkeys(("Run", "train", "resume"), "training.api"),
     **dict.fromkeys(("Model", "Prediction", "load"), "model"),
-    "evaluate": "evaluation.api",
+    **dict.fromkeys(("evaluate", "report"), "evaluation.api"),
 }
 
 __all__ = [
@@ -60,6 +61,7 @@ __all__ = [
     "Tags",
     "evaluate",
     "load",
+    "report",
     "resume",
     "train",
 ]

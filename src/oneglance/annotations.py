@@ -47,9 +47,14 @@ class Tags:
 
 @dataclass(frozen=True)
 class Numbers:
-    """Numbers in the user's own unit, float32 [K] in the order of the task's ``targets``; NaN: unknown."""
+    """Numbers in the user's own unit, float32 [K] in the order of the task's ``targets``; NaN: unknown.
+
+    ``spread`` float32 [K]: the standard deviation of the training labels, by which errors in different units become
+    comparable (predictions only).
+    """
 
     values: FloatArray
+    spread: FloatArray | None = None
 
 
 @dataclass(frozen=True)

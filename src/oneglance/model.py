@@ -52,14 +52,20 @@ class Prediction(Mapping[str, Annotation]):
 
 
 class Model:
-    """A trained network with its tasks. Call it with an image, or with several."""
+    """A trained network with its tasks. Call it with an image, or with several.
 
-    def __init__(self, network: Network, tasks: Mapping[str, Task[Any]], config: Config, device: str = "auto") -> None:
+    ``weights``: the name of the file that they were read from; empty where they come from elsewhere.
+    """
+
+    def __init__(
+        self, network: Network, tasks: Mapping[str, Task[Any]], config: Config, device: str = "auto", weights: str = ""
+    ) -> None:
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
         self.device = torch.device(device)
         self.network = network.to(self.device).eval()
         self.tasks, self.config = dict(tasks), config
+        self.weights = weights
         self.size = config.train.eval_size or config.train.size
 
     def __call__(self, image: ImageLike) -> Prediction:
@@ -141,4 +147,4 @@ def load(run: str | Path, weights: str = "auto", device: str = "auto") -> Model:
         network.load_state_dict(tensors)
     except RuntimeError as error:
         raise OneglanceError(f"{found[0]}: the weights do not fit {folder / 'config.yaml'} ({error})") from error
-    return Model(network, tasks, config, device)
+    return Model(network, tasks, config, device, found[0].name)

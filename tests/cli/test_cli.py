@@ -221,10 +221,12 @@ def test_train_refuses_what_it_can_not_do(config: Path, data: Path, tmp_path: Pa
 
 def test_train_tells_what_comes_next(run: Path, config: Path, tmp_path: Path) -> None:
     assert (run / "last.safetensors").is_file()
-    result = call("train", config, "--out", tmp_path / "run", "--quiet", *SMALL)
+    result = call("train", config, "--out", tmp_path / "run", "--quiet", "--no-report", *SMALL)
     assert result.exit_code == 0, result.output
     assert "higher is better" in result.stdout
     assert f"oneglance evaluate {tmp_path / 'run'}" in " ".join(result.stderr.split())
+    assert "the report" not in result.stderr
+    assert not list((tmp_path / "run").glob("*.html"))
     refused("train", "--resume", tmp_path / "run", by="finished")
 
 
@@ -246,9 +248,46 @@ def test_evaluate_keeps_its_scores(run: Path, tmp_path: Path) -> None:
     result = call("evaluate", run, "--split", "test", "--json")
     assert result.exit_code == 0, result.output
     assert json.loads(result.stdout) == json.loads((run / "scores_test.json").read_text())
-    assert "higher is better" in call("evaluate", run).stdout
+    assert f"the report is {run / 'report-test.html'}" in result.stderr
+    assert (run / "plots-test" / "results.png").is_file()
+    assert "higher is better" in call("evaluate", run, "--no-report").stdout
     refused("evaluate", run, "--split", "tset", by="test")
     refused("evaluate", tmp_path, by="not a run")
+
+
+def test_train_writes_a_report_on_val(run: Path) -> None:
+    text = (run / "report.html").read_text()
+    assert "of the split &#x27;val&#x27;" in text
+    assert (run / "plots" / "results.png").is_file()
+
+
+def test_a_report_that_fails_undoes_nothing(
+    run: Path, config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from oneglance.evaluation import api, report
+
+    def broken(*_: object, **__: object) -> None:
+        raise ValueError("no [ink] left")
+
+    monkeypatch.setattr(api, "write_report", broken)
+    monkeypatch.setattr(report, "write_report", broken)
+    result = call("train", config, "--out", tmp_path / "run", "--quiet", *SMALL)
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "run" / "last.safetensors").is_file()
+    assert "the report could not be made (ValueError: no [ink] left)" in " ".join(result.stderr.split())
+    assert "the report is" not in result.stderr
+    result = call("evaluate", run, "--split", "val", "--json")
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)
+    assert "could not be made" in result.stderr
+
+
+def test_evaluate_overwrites_nothing_of_the_users(run: Path, tmp_path: Path) -> None:
+    mine = tmp_path / "mine.html"
+    mine.write_text("mine")
+    refused("evaluate", run, "--out", mine, by="no report that oneglance made")
+    refused("evaluate", run, "--out", mine, "--no-report", by="--no-report")
+    assert mine.read_text() == "mine"
 
 
 def test_predict_writes_answers(run: Path, data: Path, tmp_path: Path) -> None:

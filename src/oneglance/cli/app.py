@@ -5,8 +5,10 @@ Nothing here may import torch: ``oneglance --help`` must come at once.
 
 from __future__ import annotations
 
+import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
     from oneglance.tasks.base import Task
 
 INTERRUPTED = 130
+
+NoReport = Annotated[bool, typer.Option("--no-report", help="Write no report (the HTML file and its plots).")]
 
 
 class Group(TyperGroup):
@@ -131,6 +135,19 @@ class _Rate(ProgressColumn):
         """The rate of the last half minute, or of all where it has finished."""
         speed = task.finished_speed or task.speed
         return Text(f"{speed:.{0 if speed >= 10 else 1}f}/s" if speed else "", style="dim")
+
+
+@contextmanager
+def told_if_it_fails(run: Path) -> Iterator[None]:
+    """Around the making of a report: what goes wrong there is said, and undoes nothing of what was done before."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        say("[yellow]interrupted[/]; the report was left out, everything else is done")
+    except Exception as error:
+        logging.getLogger("oneglance").debug("no report", exc_info=True)
+        what = str(error) if isinstance(error, OneglanceError) else f"{type(error).__name__}: {error}"
+        say(f"[yellow]the report could not be made[/] ({escape(what)}); the run in {escape(str(run))} is whole")
 
 
 def progress() -> Progress:

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
-from oneglance.cli.app import finite, next_step, out, progress, say, score_table
+from oneglance.cli.app import NoReport, finite, next_step, out, progress, say, score_table, told_if_it_fails
+from oneglance.errors import OneglanceError
 
 
 class Weights(StrEnum):
@@ -28,38 +30,67 @@ def evaluate(
         typer.Option(help="The weights best by the split val, the last, or best where there is one (auto)."),
     ] = Weights.auto,
     as_json: Annotated[bool, typer.Option("--json", help="Print the scores as JSON, at full precision.")] = False,
+    out_file: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="The report's file. Default: RUN/report-SPLIT.html.", show_default=False),
+    ] = None,
+    no_report: NoReport = False,
 ) -> None:
     """Score a run on a split of its data, each task by its field's own rule; kept as RUN/scores_SPLIT.json.
+
+    Beside it a report is written: one HTML file with scores, curves, and the worst and best images.
 
     \b
     [bold]Example[/]
       oneglance evaluate runs/street-1
       oneglance evaluate runs/street-1 --split val --weights last --json
+      oneglance evaluate runs/street-1 --out street.html
     """
+    if no_report and out_file is not None:
+        raise OneglanceError("--out names the report's file, and --no-report says that there shall be none")
     from oneglance.errors import Problems
-    from oneglance.evaluation.api import evaluate_model
+    from oneglance.evaluation import api
+    from oneglance.evaluation.page import check_free
+    from oneglance.evaluation.report import write_report
     from oneglance.manifest import Manifest
     from oneglance.model import load
     from oneglance.training.api import MANIFEST
 
     model = load(run, weights.value)
     manifest = Manifest.read(run / MANIFEST)
+    path = out_file or api.report_path(run, split)
+    if not no_report:
+        check_free(path)  # said at once rather than after all the images were looked at
     problems = Problems()
     with progress() as bar:
         seen = bar.add_task(f"scoring on {split}", total=len(manifest.rows(split=split)))
-        scores = evaluate_model(model, manifest, split, problems, lambda count: bar.advance(seen, count))
+        scored = api.score(model, manifest, split, problems, lambda count: bar.advance(seen, count), rank=not no_report)
+    scores = scored.scores
     text = json.dumps(finite(scores), indent=2)
     (run / f"scores_{split}.json").write_text(text + "\n", encoding="utf-8")
     if as_json:
         typer.echo(text)
     else:
         out().print(score_table(scores, model.tasks, f"scores on the split {split}"))
+    made: Path | None = None
+    if not no_report:
+        undrawn = Problems()
+        with told_if_it_fails(run):
+            made = write_report(
+                path, folder=run, model=model, manifest=manifest, scored=scored, plots=api.plots_path(path),
+                problems=undrawn,
+            )  # fmt: skip
+        for problem in undrawn:
+            say(f"[yellow]not in the report:[/] {escape(str(problem))}")
     for problem in list(problems)[:10]:
         say(f"[yellow]passed over:[/] {problem}")
     if len(problems) > 10:
         say(f"... and {len(problems) - 10} more images that can't be read")
     if not as_json:
         say(f"kept in {run / f'scores_{split}.json'}")
+    if made is not None:
+        say(f"the report is {made}")
+    if not as_json:
         next_step(f"oneglance predict {run} IMAGES")
 
 

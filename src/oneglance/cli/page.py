@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from PIL import Image
 
@@ -21,7 +20,7 @@ from oneglance.data.dataset import FILL, load_segments
 from oneglance.data.geometry import Frame, warp_image
 from oneglance.data.warp import warp
 from oneglance.decode import ImageError, decode
-from oneglance.drawing import Picture, draw, sheet
+from oneglance.drawing import Picture, draw, reduced, sheet
 from oneglance.manifest import Manifest
 from oneglance.tasks.base import Task
 
@@ -105,19 +104,9 @@ def _show(record: Record, config: Config, tasks: Tasks, rng: np.random.Generator
     title = f"{record.source}/{record.path.name}"
     return Shown(
         title,
-        draw(*_reduced(image, labels, tasks), tasks),
+        draw(*reduced(image, labels, (round(CELL[0] * 0.8), CELL[1]), source), tasks),
         draw(*_augmented(image, labels, config, tasks, record, rng), tasks),
     )
-
-
-def _reduced(image: Picture, labels: Mapping[str, Annotation], tasks: Tasks) -> tuple[Picture, dict[str, Annotation]]:
-    """The image and its labels at the size they are shown at, so that lines and text are not reduced later."""
-    height, width = image.shape[:2]
-    scale = min(1.0, CELL[0] * 0.8 / height, CELL[1] / width)
-    size = (max(1, round(height * scale)), max(1, round(width * scale)))
-    frame = Frame(np.diag([scale, scale, 1.0]), size[1], size[0], width, height)
-    small = np.asarray(cv2.resize(image, (size[1], size[0]), interpolation=cv2.INTER_AREA), np.uint8)
-    return small, {name: warp(one, frame, flip_pairs=()) for name, one in labels.items()}
 
 
 def _augmented(

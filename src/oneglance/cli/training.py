@@ -8,7 +8,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from oneglance.cli.app import INTERRUPTED, next_folder, next_step, out, say, say_interrupted, score_table
+from oneglance.cli.app import (
+    INTERRUPTED,
+    NoReport,
+    next_folder,
+    next_step,
+    out,
+    progress,
+    say,
+    say_interrupted,
+    score_table,
+    told_if_it_fails,
+)
 from oneglance.errors import OneglanceError
 
 if TYPE_CHECKING:
@@ -32,8 +43,11 @@ def train(
         typer.Option("--resume", metavar="RUN", help="Go on with an interrupted run, as if it had not been."),
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+    no_report: NoReport = False,
 ) -> None:
     """Train one network for all tasks; everything that comes of it is kept in one new folder.
+
+    At the end a report is written, RUN/report.html: scores on val, curves, and the worst and best images.
 
     \b
     [bold]Example[/]
@@ -62,10 +76,35 @@ def train(
         can = (folder / api.MANIFEST).is_file() and (folder / api.CONFIG).is_file()
         say_interrupted(f"go on with  oneglance train --resume {folder}" if can else "nothing was trained yet")
         raise typer.Exit(INTERRUPTED) from error
-    _report(run)
+    made: Path | None = None
+    if not no_report:
+        with told_if_it_fails(run.folder):
+            made = _make_report(run)
+    _say_what_came_of_it(run, made)
 
 
-def _report(run: Run) -> None:
+def _make_report(run: Run) -> Path:
+    """The report on the best weights, which are safe by now; what could not be drawn goes to the run's problems."""
+    from oneglance.errors import Problems
+    from oneglance.evaluation.api import report
+    from oneglance.evaluation.facts import read_problems
+    from oneglance.ingest import write_problems
+    from oneglance.training.api import PROBLEMS
+
+    problems = Problems()
+    with progress() as bar:
+        seen = bar.add_task("scoring for the report", total=None)
+        path = report(run.folder, problems=problems, on_batch=lambda count: bar.advance(seen, count))
+    known = set(read_problems(run.folder))
+    new = Problems()
+    for problem in problems:
+        if (problem.where, problem.what) not in known:  # an image of val that can't be read was noted in training
+            new.add(problem.where, problem.what)
+    write_problems(new, run.folder / PROBLEMS, append=True)
+    return path
+
+
+def _say_what_came_of_it(run: Run, report: Path | None) -> None:
     from oneglance.config import parse_config, read_yaml
     from oneglance.manifest import Manifest
     from oneglance.tasks import create_tasks
@@ -82,6 +121,8 @@ def _report(run: Run) -> None:
     if count > 0:
         say(f"[yellow]{count} things were passed over[/]: see {problems}")
     say(f"the run is in {run.folder}")
+    if report is not None:
+        say(f"the report is {report}")
     splits = set(Manifest.read(run.folder / MANIFEST).values("split"))
     next_step(f"oneglance evaluate {run.folder}" + ("" if "test" in splits else " --split val"))
 

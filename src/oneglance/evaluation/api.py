@@ -1,17 +1,24 @@
-"""Scores of a trained run."""
+"""Scores of a trained run, and the report on it."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 from oneglance.data.dataset import AnnotatedImages
 from oneglance.data.loader import default_workers, evaluation_batches
 from oneglance.errors import OneglanceError, Problems
-from oneglance.evaluation.evaluate import Scores, evaluate
+from oneglance.evaluation.evaluate import Scored, Scores, evaluate
+from oneglance.evaluation.page import check_free
+from oneglance.evaluation.plots import slug
+from oneglance.evaluation.ranking import Ranking
+from oneglance.evaluation.report import SHOWN, write_report
 from oneglance.manifest import Manifest
 from oneglance.model import Model, load
 from oneglance.training.api import MANIFEST
+
+REPORT = "report.html"
 
 
 def evaluate_run(
@@ -39,6 +46,22 @@ def evaluate_model(
     on_batch: Callable[[int], None] = lambda _: None,
 ) -> Scores:
     """Scores of a model on a split of any manifest that has its tasks."""
+    return score(model, manifest, split, problems, on_batch).scores
+
+
+def score(
+    model: Model,
+    manifest: Manifest,
+    split: str,
+    problems: Problems | None = None,
+    on_batch: Callable[[int], None] = lambda _: None,
+    *,
+    rank: bool = False,
+) -> Scored:
+    """:func:`evaluate_model` with all that came of it; ``rank``: the worst and best images of each task as well.
+
+    Raises OneglanceError where the manifest has no such split.
+    """
     rows = manifest.rows(split=split)
     if not len(rows):
         known = sorted({str(name) for name in manifest.values("split") if name})
@@ -48,5 +71,61 @@ def evaluate_model(
     workers = default_workers() if settings.workers is None else settings.workers
     loader = evaluation_batches(images, rows, settings.batch, workers)
     found = problems if problems is not None else Problems()
-    scores, _ = evaluate(model.network, model.tasks, loader, model.device, problems=found, on_batch=on_batch)
-    return scores
+    ranking = Ranking(SHOWN)
+    began = time.monotonic()
+    scores, metrics = evaluate(
+        model.network, model.tasks, loader, model.device, problems=found, on_batch=on_batch,
+        ranking=ranking if rank else None,
+    )  # fmt: skip
+    return Scored(split, len(rows), time.monotonic() - began, scores, metrics, ranking, found)
+
+
+def report_split(manifest: Manifest) -> str | None:
+    """The split that the report on a training is about: `val`, else `test`; None where there is neither."""
+    return next((split for split in ("val", "test") if len(manifest.rows(split=split))), None)
+
+
+def report_path(run: Path, split: str) -> Path:
+    """Where the report on a split goes if nothing else is said."""
+    return run / f"report-{slug(split)}.html"
+
+
+def plots_path(report: Path) -> Path:
+    """The folder beside a report that takes its plots: ``plots`` for report.html, ``plots-test`` for report-test.html,
+    ``NAME-plots`` for others."""
+    if report.stem == "report" or report.stem.startswith("report-"):
+        return report.with_name(report.stem.replace("report", "plots", 1))
+    return report.with_name(f"{report.stem}-plots")
+
+
+def report(
+    run: str | Path,
+    split: str | None = None,
+    weights: str = "auto",
+    out: str | Path | None = None,
+    problems: Problems | None = None,
+    on_batch: Callable[[int], None] = lambda _: None,
+) -> Path:
+    """Score a run and write the report on it: one self-contained HTML file, beside it PNGs of its plots.
+
+    Args:
+        run: the run's folder.
+        split: scored on; default: `val`, else `test`, else none: the training alone.
+        weights: as for :func:`oneglance.load`.
+        out: the HTML file; default: ``report.html`` in the run's folder, ``report-<split>.html`` for a given split.
+        problems: takes images that can't be read, and what could not be drawn.
+        on_batch: told how many images each batch had.
+
+    Returns the HTML file. Raises OneglanceError where the run has no such split, or ``out`` is a file that no report
+    made.
+    """
+    folder = Path(run)
+    path = Path(out) if out is not None else folder / REPORT if split is None else report_path(folder, split)
+    check_free(path)
+    model, manifest = load(folder, weights), Manifest.read(folder / MANIFEST)
+    about = split or report_split(manifest)
+    found = problems if problems is not None else Problems()
+    scored = score(model, manifest, about, found, on_batch, rank=True) if about is not None else None
+    return write_report(
+        path, folder=folder, model=model, manifest=manifest, scored=scored, plots=plots_path(path), problems=found
+    )

@@ -4,17 +4,33 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from oneglance.data.dataset import Batch
 from oneglance.errors import Problems
+from oneglance.evaluation.ranking import Ranking
 from oneglance.network.network import Network
 from oneglance.tasks.base import Metric, Task
 
 #: Figures by task and name.
 Scores = dict[str, dict[str, float]]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What came of scoring a split: how many ``images`` it has, how many ``seconds`` that took, scores and metrics by
+    task, the worst and best images, and the images that could not be read."""
+
+    split: str
+    images: int
+    seconds: float
+    scores: Scores
+    metrics: Mapping[str, Metric]
+    ranking: Ranking
+    problems: Problems
 
 
 @torch.inference_mode()
@@ -27,9 +43,11 @@ def evaluate(
     problems: Problems,
     bf16: bool = False,
     on_batch: Callable[[int], None] = lambda _: None,
+    ranking: Ranking | None = None,
 ) -> tuple[Scores, dict[str, Metric]]:
     """Scores and metrics by task. A task looks only at the images that are labelled for it; an image that can't be read
-    is noted in ``problems``; ``on_batch`` is told how many images each batch had."""
+    is noted in ``problems``; ``on_batch`` is told how many images each batch had; ``ranking``, where it is given, keeps
+    the worst and the best images of each task."""
     training = network.training
     network.eval()
     metrics = {name: task.metric() for name, task in tasks.items()}
@@ -45,6 +63,8 @@ def evaluate(
                 predicted = tasks[name].decode(of_task, [batch.frames[i] for i in at])
                 for i, one in zip(at, predicted, strict=True):
                     metrics[name].update(one, batch.truths[i][name])
+                    if ranking is not None:
+                        ranking.add(name, batch.indices[i], tasks[name].quality(one, batch.truths[i][name]), one)
         on_batch(len(batch.indices) + len(batch.problems))
     network.train(training)
     return {name: metric.compute() for name, metric in metrics.items()}, metrics

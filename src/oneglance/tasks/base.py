@@ -20,6 +20,7 @@ from oneglance.annotations import Annotation, type_name
 from oneglance.data.geometry import Frame
 from oneglance.data.warp import unwarp
 from oneglance.manifest import Column, Manifest
+from oneglance.tasks.charts import Chart
 
 Outputs = dict[str, Tensor]
 Targets = dict[str, Tensor]
@@ -102,6 +103,10 @@ class Metric(Protocol):
     def compute(self) -> dict[str, float]:
         """The scores by name; NaN where nothing was labelled."""
 
+    def charts(self) -> list[Chart]:
+        """What the scores don't say, to be looked at; from what was counted, so unknown labels are in no chart. Empty
+        where nothing was labelled."""
+
 
 S = TypeVar("S", bound=TaskSettings)
 
@@ -111,7 +116,7 @@ class Task(ABC, Generic[S]):
 
     Class attributes: ``annotation``, the type of its labels and predictions; ``composes``, whether a mosaic of four
     labelled images is itself labelled; ``finest_stride``, the finest pyramid level its head looks at; ``score`` and
-    ``higher_is_better``, the one figure by which runs are compared.
+    ``higher_is_better``, the one figure by which runs are compared; ``score_means``, that figure in one plain sentence.
     """
 
     kind: ClassVar[str]
@@ -120,6 +125,7 @@ class Task(ABC, Generic[S]):
     finest_stride: ClassVar[int] = 8
     score: ClassVar[str]
     higher_is_better: ClassVar[bool] = True
+    score_means: ClassVar[str]
 
     def __init__(self, name: str, settings: S) -> None:
         self.name = name
@@ -166,6 +172,13 @@ class Task(ABC, Generic[S]):
     @abstractmethod
     def metric(self) -> Metric:
         """A new metric by the field's rule."""
+
+    @abstractmethod
+    def quality(self, predicted: Any, truth: Any) -> float:
+        """How good one image's answer is, in [0, 1], higher is better; NaN where it can't be said (nothing labelled).
+
+        It ranks images as worst and best, and nothing else: it is no score.
+        """
 
     def unwarp(self, annotation: Annotation, frame: Frame) -> Annotation:
         """A prediction from input pixels to original pixels."""

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from oneglance.annotations import Annotation, Label
 from oneglance.data.geometry import Frame
 from oneglance.tasks.base import Features, FeatureSpec, Outputs, Targets, Task, TaskSettings
+from oneglance.tasks.charts import Chart, Matrix, Table, per_class
 
 
 class ClassificationSettings(TaskSettings):
@@ -45,6 +46,7 @@ class Classification(Task[ClassificationSettings]):
     kind = "classification"
     annotation = Label
     score = "accuracy"
+    score_means = "the share of images whose class is named rightly"
 
     def encode(self, annotation: Label, frame: Frame) -> dict[str, np.ndarray]:
         return {"label": np.array(self.classes.index(annotation.name), np.int64)}
@@ -67,6 +69,12 @@ class Classification(Task[ClassificationSettings]):
     def metric(self) -> ClassificationMetric:
         return ClassificationMetric(self.classes)
 
+    def quality(self, predicted: Label, truth: Label) -> float:
+        """The probability that was given to the true class."""
+        if predicted.scores is None:
+            return float(predicted.name == truth.name)
+        return float(predicted.scores[self.classes.index(truth.name)])
+
 
 class ClassificationMetric:
     """Accuracy, mean recall over the classes that occur (balanced accuracy), and the confusion matrix.
@@ -88,3 +96,22 @@ class ClassificationMetric:
         right = np.diag(self.confusion)
         recall = right[seen > 0] / seen[seen > 0]
         return {"accuracy": float(right.sum() / seen.sum()), "mean_recall": float(recall.mean())}
+
+    def charts(self) -> list[Chart]:
+        if not self.confusion.sum():
+            return []
+        rows = tuple(row[:4] for row in per_class(self.confusion, self.classes))
+        return [
+            Matrix(
+                "confusion_matrix", "Confusion matrix",
+                "Each row is a true class, each column an answer; a row adds up to all images of its class. What is "
+                "off the diagonal was mistaken.",
+                self.classes, self.classes, self.confusion,
+            ),
+            Table(
+                "classes", "Classes",
+                "Recall: of the images of the class, the share that was found. Precision: of the answers that named "
+                "the class, the share that was right.",
+                ("class", "images", "recall", "precision"), rows,
+            ),
+        ]  # fmt: skip

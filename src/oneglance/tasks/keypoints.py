@@ -16,6 +16,7 @@ from oneglance.annotations import HIDDEN, UNLABELLED, VISIBLE, Annotation, Point
 from oneglance.data.geometry import Frame
 from oneglance.manifest import Column
 from oneglance.tasks.base import Features, FeatureSpec, Outputs, Targets, Task, TaskSettings, masked_mean
+from oneglance.tasks.charts import Bars, Chart, Curves, Series, Table, share, thinned
 from oneglance.tasks.pyramid import PyramidMerge, grid_of
 
 
@@ -91,6 +92,7 @@ class Keypoints(Task[KeypointsSettings]):
     finest_stride = 4
     score = "nme"
     higher_is_better = False
+    score_means = "the mean distance between predicted and true points, as a share of the normalising length"
     _window = 3  # cells to each side of the peak that take part in the reading
 
     @property
@@ -158,10 +160,24 @@ class Keypoints(Task[KeypointsSettings]):
     def metric(self) -> KeypointsMetric:
         return KeypointsMetric(self.settings)
 
+    def quality(self, predicted: Points, truth: Points) -> float:
+        """1 / (1 + NME / 0.1): a half where the points are off by a tenth of the normaliser on average; NaN where no
+        point is labelled or the normaliser can't be measured."""
+        labelled = truth.visibility != UNLABELLED
+        size = normaliser_of(truth, self.settings) if labelled.any() else 0.0
+        if not size > 0:
+            return float("nan")
+        error = np.linalg.norm(predicted.xy[labelled] - truth.xy[labelled], axis=-1).mean() / size
+        return float(1 / (1 + error / NEAR))
+
 
 def _bell(offsets: Tensor, sigma: float) -> Tensor:
     """A normal density over the last axis, made to sum to one."""
     return (-(offsets**2) / (2 * sigma**2)).softmax(-1)
+
+
+#: A point this near to the truth, in normalisers, counts as found.
+NEAR = 0.1
 
 
 class KeypointsMetric:
@@ -175,7 +191,10 @@ class KeypointsMetric:
     def __init__(self, settings: KeypointsSettings) -> None:
         self.settings = settings
         self.errors: list[float] = []
-        self._near = self._points = self._left_out = 0
+        self._left_out = 0
+        # Of each point: in how many images it is labelled, in how many it was found, and the sum of its errors.
+        self._labelled, self._near = (np.zeros(len(settings.points), np.int64) for _ in range(2))
+        self._sums = np.zeros(len(settings.points), np.float64)
 
     def update(self, predicted: Points, truth: Points) -> None:
         labelled = truth.visibility != UNLABELLED
@@ -187,15 +206,66 @@ class KeypointsMetric:
             return
         distances = np.linalg.norm(predicted.xy[labelled] - truth.xy[labelled], axis=-1) / size
         self.errors.append(float(distances.mean()))
-        self._near += int((distances < 0.1).sum())
-        self._points += int(labelled.sum())
+        self._labelled += labelled
+        self._near[labelled] += distances < NEAR
+        self._sums[labelled] += distances
 
     def compute(self) -> dict[str, float]:
         scores = dict.fromkeys(("nme", "nme_median", "pck"), float("nan"))
         if self.errors:
             scores["nme"], scores["nme_median"] = float(np.mean(self.errors)), float(np.median(self.errors))
-            scores["pck"] = self._near / self._points
+            scores["pck"] = float(self._near.sum() / self._labelled.sum())
         return scores | ({"unnormalised": float(self._left_out)} if self._left_out else {})
+
+    def charts(self) -> list[Chart]:
+        if not self.errors:
+            return []
+        names = self.settings.points
+        errors = [share(total, n) for total, n in zip(self._sums.tolist(), self._labelled.tolist(), strict=True)]
+        normaliser = self.settings.normaliser
+        length = f"{normaliser[0]} to {normaliser[1]}" if isinstance(normaliser, tuple) else _LENGTHS[normaliser]
+        rows = [
+            (name, int(self._labelled[k]), errors[k], share(int(self._near[k]), int(self._labelled[k])))
+            for k, name in enumerate(names)
+        ]
+        return [
+            self._cumulative(),
+            Bars(
+                "error_per_point", "Error of each point",
+                f"The mean distance to the truth, as a share of {length}; shorter is better. No bar: nobody labelled "
+                "the point.",
+                "error", names, np.array(errors),
+            ),
+            Table(
+                "points", "Points",
+                "Labelled: images where the point is labelled; the others are left out. Error: as a share of "
+                f"{length}. Found: nearer than {NEAR:g} of it.",
+                ("point", "labelled", "error", "found"), tuple(rows),
+            ),
+        ]  # fmt: skip
+
+    def _cumulative(self) -> Curves:
+        """The share of images with an NME of at most x: the first step reaches 1/N at the smallest error."""
+        errors = np.sort(np.array(self.errors, np.float64))
+        end = float(max(errors[min(len(errors) - 1, int(0.95 * len(errors)))] * 1.2, 1e-6))
+        inside = errors[errors <= end]
+        x = np.repeat(inside, 2)
+        y = np.repeat(np.arange(len(inside) + 1), 2)[1:-1] / len(errors)
+        x, y = np.r_[0.0, x, end], np.r_[0.0, y, len(inside) / len(errors)]
+        return Curves(
+            "error_curve", "Cumulative error",
+            "How many of the images have an error of at most x: the sooner the line rises, the better. The worst "
+            "twentieth of the images may lie beyond the right edge.",
+            "error of the image (NME)", "share of images",
+            (Series("images", *thinned(x, y, 401), main=True),), (0.0, end), (0.0, 1.02),
+        )  # fmt: skip
+
+
+#: The normalisers in words.
+_LENGTHS = {
+    "diagonal": "the diagonal of the box round the true points",
+    "box": "the root of the area of the box round the true points",
+}
 
 
 def normaliser_of(truth: Points, settings: KeypointsSettings) -> float:

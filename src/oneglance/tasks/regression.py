@@ -16,6 +16,7 @@ from oneglance.annotations import Annotation, Numbers
 from oneglance.data.geometry import Frame
 from oneglance.manifest import Column, Manifest
 from oneglance.tasks.base import Features, FeatureSpec, Outputs, Targets, Task, TaskSettings, masked_mean
+from oneglance.tasks.charts import Chart, Histogram, Scatter, Table
 from oneglance.tasks.classification import PooledLinear
 
 
@@ -51,6 +52,7 @@ class Regression(Task[RegressionSettings]):
     annotation = Numbers
     score = "relative_mae"
     higher_is_better = False
+    score_means = "the mean absolute error, in units of the spread (standard deviation) of the true numbers"
 
     @property
     def column(self) -> Column:
@@ -86,15 +88,29 @@ class Regression(Task[RegressionSettings]):
         return {"values": masked_mean(each, known)}
 
     def decode(self, outputs: Outputs, frames: Sequence[Frame]) -> list[Annotation]:
-        return [Numbers(row) for row in outputs["values"].float().cpu().numpy()]
+        both = (outputs[key].float().cpu().numpy() for key in ("values", "std"))
+        return [Numbers(values, spread) for values, spread in zip(*both, strict=True)]
 
     def metric(self) -> RegressionMetric:
         return RegressionMetric(self.settings.targets)
+
+    def quality(self, predicted: Numbers, truth: Numbers) -> float:
+        """1 / (1 + e), e the mean over known numbers of the error in spreads of the training labels; NaN where no
+        number is known."""
+        known = np.isfinite(truth.values)
+        if not known.any():
+            return float("nan")
+        spread = np.ones_like(truth.values) if predicted.spread is None else predicted.spread
+        return float(1 / (1 + (np.abs(predicted.values - truth.values) / spread)[known].mean()))
 
 
 def spread_of(values: np.ndarray) -> float:
     """The standard deviation of float64 [N]; an exact 0 where all are the same (rounding leaves some 1e-17)."""
     return float(values.std()) if values.min() < values.max() else 0.0
+
+
+#: So many numbers get charts of their own, and a chart so many points.
+MOST_CHARTS, MOST_DOTS = 6, 1000
 
 
 class RegressionMetric:
@@ -124,3 +140,49 @@ class RegressionMetric:
                 scores[f"r2/{name}"] = 1 - float((error**2).mean()) / spread**2
                 relative.append(mae / spread)
         return {"relative_mae": float(np.mean(relative)) if relative else float("nan"), **scores}
+
+    def charts(self) -> list[Chart]:
+        scores = self.compute()
+        charts: list[Chart] = []
+        rows = []
+        for k, name in enumerate(self.targets):
+            predicted = np.array([one[k] for one in self._predicted], np.float64)
+            truth = np.array([one[k] for one in self._truth], np.float64)
+            known = np.isfinite(truth)
+            predicted, truth = predicted[known], truth[known]
+            rows.append((name, len(truth), scores[f"mae/{name}"], scores.get(f"r2/{name}", float("nan"))))
+            if len(truth) and k < MOST_CHARTS:
+                charts += _charts_of(name, "" if len(self.targets) == 1 else f"_{k + 1}", predicted, truth)
+        if not any(row[1] for row in rows):
+            return []
+        left_out = len(self.targets) - MOST_CHARTS
+        more = f" The first {MOST_CHARTS} have charts." if left_out > 0 else ""
+        return [
+            *charts,
+            Table(
+                "numbers", "Numbers",
+                "Known: images where the number is known; the others are left out. R squared: 1 is perfect, 0 is what "
+                f"always answering the mean would give.{more}",
+                ("number", "known", "mean absolute error", "R squared"), tuple(rows),
+            ),
+        ]  # fmt: skip
+
+
+def _charts_of(name: str, suffix: str, predicted: np.ndarray, truth: np.ndarray) -> list[Chart]:
+    """The charts of one number; both float64 [N], known images only. ``suffix`` tells its files from others'."""
+    at = np.unique(np.linspace(0, len(truth) - 1, min(len(truth), MOST_DOTS)).round().astype(np.int64))
+    some = f" {len(at):,} of {len(truth):,} images are shown." if len(at) < len(truth) else ""
+    counts, edges = np.histogram(predicted - truth, bins=min(40, max(5, int(len(truth) ** 0.5))))
+    return [
+        Scatter(
+            f"truth_against_prediction{suffix}", f"{name}: truth against prediction",
+            f"A dot an image; on the line the prediction is the truth, above it the prediction is too large.{some}",
+            "truth", "prediction", truth[at], predicted[at],
+        ),
+        Histogram(
+            f"errors{suffix}", f"{name}: errors",
+            "How many images have which error (prediction less truth). A hill beside 0 says that the network is "
+            "biased.",
+            "prediction less truth", "images", edges.astype(np.float64), counts.astype(np.int64),
+        ),
+    ]  # fmt: skip

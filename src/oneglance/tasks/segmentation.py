@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Literal
 
@@ -14,11 +15,14 @@ from torch.nn import functional as F
 from oneglance.annotations import Annotation, Segments
 from oneglance.data.geometry import Frame
 from oneglance.tasks.base import Features, FeatureSpec, Outputs, Targets, Task, TaskSettings
+from oneglance.tasks.charts import Bars, Chart, Matrix, Table, per_class
 from oneglance.tasks.pyramid import PyramidMerge, grid_of
 
 VOID = 255
 #: Numbers (classes x pixels) that are resampled at a time.
 STRIP = 1 << 24
+#: Pixels of one image that its quality is measured on.
+ENOUGH = 1 << 18
 
 
 class SegmentationSettings(TaskSettings):
@@ -52,6 +56,7 @@ class Segmentation(Task[SegmentationSettings]):
     composes = True
     finest_stride = 4
     score = "miou"
+    score_means = "how far predicted and true regions coincide: intersection over union, the mean over classes"
 
     def encode(self, annotation: Segments, frame: Frame) -> dict[str, np.ndarray]:
         if annotation.indices is None:
@@ -78,6 +83,17 @@ class Segmentation(Task[SegmentationSettings]):
 
     def metric(self) -> SegmentationMetric:
         return SegmentationMetric(self.classes)
+
+    def quality(self, predicted: Segments, truth: Segments) -> float:
+        """The mean IoU of this image, over the classes that it shows or is said to show, on a grid of its known pixels;
+        NaN where all are void."""
+        if predicted.indices is None or truth.indices is None:
+            raise ValueError("masks must be decoded before they are compared")
+        step = max(1, math.isqrt(truth.indices.size // ENOUGH))
+        confusion = count_pairs(predicted.indices[::step, ::step], truth.indices[::step, ::step], len(self.classes))
+        right = np.diag(confusion)
+        union = confusion.sum(0) + confusion.sum(1) - right
+        return float((right[union > 0] / union[union > 0]).mean()) if union.any() else float("nan")
 
 
 def dice_loss(logits: Tensor, indices: Tensor) -> Tensor:
@@ -120,10 +136,7 @@ class SegmentationMetric:
     def update(self, predicted: Segments, truth: Segments) -> None:
         if predicted.indices is None or truth.indices is None:
             raise ValueError("masks must be decoded before they are compared")
-        count = len(self.classes)
-        known = truth.indices != VOID
-        pairs = truth.indices[known].astype(np.int64) * count + predicted.indices[known]
-        self.confusion += np.bincount(pairs, minlength=count * count).reshape(count, count)
+        self.confusion += count_pairs(predicted.indices, truth.indices, len(self.classes))
 
     def compute(self) -> dict[str, float]:
         total = self.confusion.sum()
@@ -135,3 +148,40 @@ class SegmentationMetric:
         scores = {"miou": float(iou.mean()), "pixel_accuracy": float(right.sum() / total)}
         names = np.array(self.classes)[union > 0]
         return scores | {f"iou/{name}": float(value) for name, value in zip(names, iou, strict=True)}
+
+    def charts(self) -> list[Chart]:
+        if not self.confusion.sum():
+            return []
+        rows = per_class(self.confusion, self.classes)
+        total = int(self.confusion.sum())
+        return [
+            Matrix(
+                "confusion_matrix", "Confusion matrix of pixels",
+                "Each row is a true class, each column an answer; a row adds up to all pixels of its class. Void "
+                "pixels, which nobody labelled, are left out.",
+                self.classes, self.classes, self.confusion, "pixels",
+            ),
+            Bars(
+                "iou", "Intersection over union",
+                "1: predicted and true region of the class coincide; 0: they do not touch. No bar: the class does not "
+                "occur.",
+                "IoU", self.classes, np.array([row[4] for row in rows]), (0.0, 1.0),
+            ),
+            Table(
+                "classes", "Classes",
+                "Share: of all labelled pixels, those of the class. Recall: of its pixels, the share that was found. "
+                "Precision: of the pixels said to be of the class, the share that is.",
+                ("class", "pixels", "share", "IoU", "recall", "precision"),
+                tuple((name, n, n / total, iou, recall, precision) for name, n, recall, precision, iou in rows),
+            ),
+        ]  # fmt: skip
+
+
+def count_pairs(predicted: np.ndarray, truth: np.ndarray, classes: int) -> np.ndarray:
+    """How many pixels of each true class (row) got each answer (column), int64 [C, C]; void pixels are left out.
+
+    Both uint8 [H, W]: indices of classes, 255 void.
+    """
+    known = truth != VOID
+    pairs = truth[known].astype(np.int64) * classes + predicted[known]
+    return np.bincount(pairs, minlength=classes * classes).reshape(classes, classes)

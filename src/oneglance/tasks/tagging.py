@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 import numpy as np
@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from oneglance.annotations import Annotation, Tags
 from oneglance.data.geometry import Frame
 from oneglance.tasks.base import FeatureSpec, Outputs, Targets, Task, TaskSettings, known_mask, masked_mean
+from oneglance.tasks.charts import Chart, Curves, Series, Table, share, thinned
 from oneglance.tasks.classification import PooledLinear
 
 
@@ -31,6 +32,7 @@ class Tagging(Task[TaggingSettings]):
     kind = "tagging"
     annotation = Tags
     score = "map"
+    score_means = "how well images with a tag are ranked before those without: average precision, the mean over tags"
 
     def encode(self, annotation: Tags, frame: Frame) -> dict[str, np.ndarray]:
         return {
@@ -54,7 +56,16 @@ class Tagging(Task[TaggingSettings]):
         ]
 
     def metric(self) -> TaggingMetric:
-        return TaggingMetric(self.classes)
+        return TaggingMetric(self.classes, self.settings.threshold)
+
+    def quality(self, predicted: Tags, truth: Tags) -> float:
+        """The mean over the known tags of the probability that was given to the truth; NaN where no tag is known."""
+        if predicted.scores is None:
+            raise ValueError("a tagging prediction must carry its scores")
+        known = known_mask(truth.annotated, self.classes)
+        held = np.array([name in truth.names for name in self.classes])
+        given = np.where(held, predicted.scores, 1 - predicted.scores)[known]
+        return float(given.mean()) if len(given) else float("nan")
 
 
 class TaggingMetric:
@@ -63,8 +74,8 @@ class TaggingMetric:
     A tag counts only on images where it is known, and only if it holds on at least one and fails on at least one.
     """
 
-    def __init__(self, classes: tuple[str, ...]) -> None:
-        self.classes = classes
+    def __init__(self, classes: tuple[str, ...], threshold: float = 0.5) -> None:
+        self.classes, self.threshold = classes, threshold
         self._scores: list[np.ndarray] = []
         self._truths: list[np.ndarray] = []
         self._known: list[np.ndarray] = []
@@ -77,21 +88,63 @@ class TaggingMetric:
         self._known.append(known_mask(truth.annotated, self.classes))
 
     def compute(self) -> dict[str, float]:
-        if not self._scores:
-            return {"map": float("nan")}
-        scores, truths, known = np.stack(self._scores), np.stack(self._truths), np.stack(self._known)
         each = [
-            average_precision(scores[known[:, k], k], truths[known[:, k], k])
-            for k in range(len(self.classes))
-            if 0 < truths[known[:, k], k].sum() < known[:, k].sum()
+            average_precision(scores, truths) for _, scores, truths in self._known_of_tags() if _can_be_ranked(truths)
         ]
         return {"map": float(np.mean(each)) if each else float("nan")}
+
+    def charts(self) -> list[Chart]:
+        series, rows = [], []
+        for name, scores, truths in self._known_of_tags():
+            ranked = _can_be_ranked(truths)
+            precision = average_precision(scores, truths) if ranked else float("nan")
+            said = scores >= self.threshold
+            right = int((said & truths).sum())
+            row = (name, len(truths), int(truths.sum()), precision)
+            rows.append((*row, share(right, int(truths.sum())), share(right, int(said.sum()))))
+            if ranked:
+                x, y = precision_recall(scores, truths)
+                series.append(Series(f"{name} {precision:.2f}", *thinned(np.r_[0.0, x], np.r_[y[0], y])))
+        if not any(len(truths) for _, _, truths in self._known_of_tags()):
+            return []
+        curves = Curves(
+            "PR_curve", "Precision and recall",
+            "From left to right the network says yes to more and more images. Recall: of the images with the tag, "
+            "the share it said yes to; precision: of those it said yes to, the share that has the tag. The further "
+            "up and to the right, the better; the number is the area below. Only images where the tag is known.",
+            "recall", "precision", tuple(series), (0.0, 1.0), (0.0, 1.02),
+        )  # fmt: skip
+        table = Table(
+            "tags", "Tags",
+            "Known: images where somebody said whether the tag holds; the others are left out. Recall and precision: "
+            f"at the probability {self.threshold:g}, from which a tag is said to hold.",
+            ("tag", "known", "hold", "AP", "recall", "precision"), tuple(rows),
+        )  # fmt: skip
+        return [curves, table] if series else [table]
+
+    def _known_of_tags(self) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+        """Each tag's name, and of the images where it is known, scores float32 [n] and truths bool [n]."""
+        if not self._scores:
+            return
+        scores, truths, known = np.stack(self._scores), np.stack(self._truths), np.stack(self._known)
+        for k, name in enumerate(self.classes):
+            yield name, scores[known[:, k], k], truths[known[:, k], k]
+
+
+def _can_be_ranked(truths: np.ndarray) -> bool:
+    return bool(0 < truths.sum() < len(truths))
 
 
 def average_precision(scores: np.ndarray, truths: np.ndarray) -> float:
     """Sum over the distinct scores of (recall gained) x (precision there); ``truths`` bool [N] with a True in it."""
+    recall, precision = precision_recall(scores, truths)
+    return float((np.diff(np.r_[0.0, recall]) * precision).sum())
+
+
+def precision_recall(scores: np.ndarray, truths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Recall and precision, float64 [D], at each of the D distinct scores taken as the threshold, highest first;
+    ``truths`` bool [N] with a True in it."""
     order = np.argsort(-scores, kind="stable")
     hits = truths[order].cumsum()
     last = np.r_[np.flatnonzero(np.diff(scores[order])), len(order) - 1]
-    precision, recall = hits[last] / (last + 1), hits[last] / hits[-1]
-    return float((np.diff(np.r_[0.0, recall]) * precision).sum())
+    return hits[last] / hits[-1], hits[last] / (last + 1)

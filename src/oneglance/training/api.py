@@ -17,6 +17,7 @@ from oneglance.evaluation.evaluate import Scores
 from oneglance.ingest import build_manifest, write_problems
 from oneglance.manifest import Manifest
 from oneglance.training.fit import LAST, STATE, Training
+from oneglance.training.machine import commits, machine
 
 MANIFEST, CONFIG, FACTS, PROBLEMS = "manifest.arrow", "config.yaml", "run.json", "problems.csv"
 
@@ -71,9 +72,11 @@ def train(
         "base": str(origin.resolve()),
         "fingerprint": manifest.fingerprint(),
         "python": platform.python_version(),
+        "machine": machine(),
+        "commits": commits(origin.resolve()),
         "versions": {name: version(name) for name in ("oneglance", "torch", "torchvision", "timm", "lightning")},
     }
-    (folder / FACTS).write_text(json.dumps(facts, indent=2), encoding="utf-8")
+    _write_facts(folder, facts)
     return _finish(settings, manifest, folder, resume_it=False, quiet=quiet)
 
 
@@ -99,7 +102,15 @@ def _finish(settings: Config, manifest: Manifest, folder: Path, *, resume_it: bo
         scores = training.run(resume=resume_it)
     finally:
         write_problems(problems, folder / PROBLEMS, append=True)
+    facts = json.loads((folder / FACTS).read_text(encoding="utf-8")) if (folder / FACTS).is_file() else {}
+    _write_facts(folder, facts | {"training": training.cost})
     return Run(folder, scores)
+
+
+def _write_facts(folder: Path, facts: dict[str, Any]) -> None:
+    partial = folder / f"{FACTS}.partial"
+    partial.write_text(json.dumps(facts, indent=2), encoding="utf-8")
+    partial.replace(folder / FACTS)
 
 
 def _next_folder(parent: Path, name: str) -> Path:

@@ -52,9 +52,13 @@ class _Made:
 
 
 class _Clock:
-    """Images a second since training began (or was taken up again)."""
+    """Seconds and images of a training, and images a second since it began (or was taken up again).
 
-    def __init__(self) -> None:
+    ``seconds`` and ``images``: what the sessions took that were interrupted before.
+    """
+
+    def __init__(self, seconds: float = 0.0, images: int = 0) -> None:
+        self._before, self._images_before = seconds, images
         self._began, self._seen = time.monotonic(), 0
 
     def saw(self, images: int) -> None:
@@ -62,8 +66,18 @@ class _Clock:
         self._seen += images
 
     @property
+    def seconds(self) -> float:
+        """Of all sessions together."""
+        return self._before + time.monotonic() - self._began
+
+    @property
+    def images(self) -> int:
+        """Of all sessions together."""
+        return self._images_before + self._seen
+
+    @property
     def rate(self) -> float:
-        """Images a second."""
+        """Images a second, in this session."""
         return self._seen / max(time.monotonic() - self._began, 1e-9)
 
     def seconds_for(self, images: int) -> float:
@@ -115,6 +129,14 @@ class Training:
         self._history: list[dict[str, float]] = []
         self._best_at = -1
         self._stale = 0
+        self._clock = _Clock()
+
+    @property
+    def cost(self) -> dict[str, Any]:
+        """What the training took so far: ``seconds`` (evaluations included) and ``images``, over all its sessions."""
+        precision = "bf16" if self.bf16 else "float32"
+        taken = {"seconds": round(self._clock.seconds, 3), "images": self._clock.images}
+        return {**taken, "device": str(self.fabric.device), "precision": precision}
 
     @cached_property
     def _fingerprint(self) -> str:
@@ -127,6 +149,7 @@ class Training:
         """
         self._model, self._optimizer = self.fabric.setup(self.network, self.optimizer)
         # After the network was placed: the optimiser's moments go where its parameters are.
+        self._clock = _Clock()
         start = self._restore() if resume else 0
         device = self.fabric.device
         self.average.state = {name: value.to(device) for name, value in self.average.state.items()}
@@ -136,16 +159,15 @@ class Training:
             Logs(self.folder, start if resume else None) as logs,
             TrainingProgress(self.total, self.settings.epochs, start, self.quiet) as progress,
         ):
-            clock = _Clock()
             for epoch in range(start // steps, self.settings.epochs):
                 # Not at the epoch's end, so that a run killed right after its last state stops as well.
                 if self.settings.patience is not None and self._stale >= self.settings.patience:
                     progress.say(f"stopped: no better mean score in {self._stale} evaluations")
                     break
-                losses = self._epoch(epoch, start % steps, logs, progress, clock)
+                losses = self._epoch(epoch, start % steps, logs, progress)
                 start = (epoch + 1) * steps
-                left = clock.seconds_for((self.total - start) * self.settings.batch)
-                progress.epoch(epoch, losses, clock.rate, left)
+                left = self._clock.seconds_for((self.total - start) * self.settings.batch)
+                progress.epoch(epoch, losses, self._clock.rate, left)
                 if (epoch + 1) % self.settings.evaluate_every == 0 or epoch + 1 == self.settings.epochs:
                     scores = self._evaluate(epoch, start, logs, progress)
                 self._save_state(start)
@@ -155,7 +177,7 @@ class Training:
             self._save_weights(LAST)
         return scores
 
-    def _epoch(self, epoch: int, first: int, logs: Logs, progress: TrainingProgress, clock: _Clock) -> dict[str, float]:
+    def _epoch(self, epoch: int, first: int, logs: Logs, progress: TrainingProgress) -> dict[str, float]:
         """The steps of an epoch from batch ``first`` on; returns each task's mean loss."""
         self.network.train()
         steps = self.loader.steps
@@ -177,8 +199,8 @@ class Training:
                     shown.update({name: sum(of_task.values()) for name, of_task in figures.items()})
                     logs.write(step, epoch, "loss", figures)
                     logs.write(step, epoch, "rate", {"": {"lr": self.optimizer.param_groups[0]["lr"]}})
-            clock.saw(len(batch.images))
-            progress.step(epoch, shown, clock.rate)
+            self._clock.saw(len(batch.images))
+            progress.step(epoch, shown, self._clock.rate)
             if (step + 1) % self.settings.checkpoint_every == 0 and number + 1 < steps:
                 self._check(pending)
                 self._save_state(step + 1)
@@ -314,7 +336,8 @@ class Training:
         )
         facts = {
             "kind": "state", "step": step, "total": self.total, "history": self._history, "best_at": self._best_at,
-            "stale": self._stale, "fingerprint": self._fingerprint,
+            "stale": self._stale, "fingerprint": self._fingerprint, "seconds": self._clock.seconds,
+            "images": self._clock.images,
         }  # fmt: skip
         checkpoint.save(self.folder / STATE, tensors, facts)
 
@@ -332,6 +355,7 @@ class Training:
         checkpoint.restore_optimizer(self.optimizer, checkpoint.unpack(tensors, "optimizer"))
         torch.set_rng_state(checkpoint.unpack(tensors, "random")["torch"])
         self._history, self._best_at, self._stale = facts["history"], facts["best_at"], facts["stale"]
+        self._clock = _Clock(facts.get("seconds", 0.0), facts.get("images", 0))
         return int(facts["step"])
 
 

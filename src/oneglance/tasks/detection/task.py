@@ -16,6 +16,7 @@ from oneglance.data.geometry import Frame
 from oneglance.tasks.base import FeatureSpec, Outputs, Targets, Task, TaskSettings, known_mask
 from oneglance.tasks.detection.head import DetectionHead, boxes_xyxy, distances_of
 from oneglance.tasks.detection.loss import detection_loss
+from oneglance.tasks.detection.matching import matched_quality
 from oneglance.tasks.detection.metric import DetectionMetric, looked_for
 
 
@@ -41,6 +42,7 @@ class Detection(Task[DetectionSettings]):
     annotation = Instances
     composes = True
     score = "map"
+    score_means = "COCO's mean average precision: how far all objects are found, and nothing else, by boxes that fit"
 
     def encode(self, annotation: Instances, frame: Frame) -> dict[str, np.ndarray]:
         items = [item for item in annotation.items if item.box is not None]
@@ -88,6 +90,15 @@ class Detection(Task[DetectionSettings]):
 
     def metric(self) -> DetectionMetric:
         return DetectionMetric(self.classes)
+
+    def quality(self, predicted: Instances, truth: Instances) -> float:
+        """Panoptic quality of the image's boxes: the summed IoU of the right ones / (right + (false + missed) / 2),
+        matched within a class from IoU 0.5 on (Kirillov et al. 2019), of predictions that score 0.25 or more.
+
+        1 where nothing is there and nothing was found; NaN where no class was looked for.
+        """
+        counted = looked_for(truth, self.classes)
+        return matched_quality(predicted, truth, counted) if counted else float("nan")
 
 
 def select(

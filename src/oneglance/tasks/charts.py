@@ -1,0 +1,142 @@
+"""What a metric has to show beside its figures: plain data, of which :mod:`oneglance.evaluation` makes pictures.
+
+Nothing here draws. Every chart has a ``title``, a ``note`` that says in plain words how to read it, and a ``stem``: the
+beginning of its file's name (``confusion_matrix``), one that people know from elsewhere where there is one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+#: No curve needs more points than this to look the same.
+MOST_POINTS = 201
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """How often each truth was answered with what: ``counts`` int64 [R, C], rows the truth, columns the prediction.
+
+    Drawn with each row as shares of its sum, so that rare classes are seen as well as frequent ones. ``rows`` and
+    ``columns``: their names; ``unit``: what is counted (images, pixels, objects).
+    """
+
+    stem: str
+    title: str
+    note: str
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+    counts: NDArray[np.int64]
+    unit: str = "images"
+
+
+@dataclass(frozen=True)
+class Series:
+    """One line: ``x`` and ``y`` float64 [N]. ``main``: the one to look at first."""
+
+    name: str
+    x: Floats
+    y: Floats
+    main: bool = False
+
+
+@dataclass(frozen=True)
+class Curves:
+    """Lines over one pair of axes. ``x_range``, ``y_range``: where the axes end; None: where the lines do."""
+
+    stem: str
+    title: str
+    note: str
+    x_label: str
+    y_label: str
+    series: tuple[Series, ...]
+    x_range: tuple[float, float] | None = None
+    y_range: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
+class Scatter:
+    """A point an image: the truth ``x`` and the prediction ``y``, float64 [N]; the diagonal is where they are equal."""
+
+    stem: str
+    title: str
+    note: str
+    x_label: str
+    y_label: str
+    x: Floats
+    y: Floats
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """How often a number falls between neighbouring ``edges`` float64 [N + 1]: ``counts`` int64 [N]."""
+
+    stem: str
+    title: str
+    note: str
+    x_label: str
+    y_label: str
+    edges: Floats
+    counts: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Bars:
+    """A length for each name: ``values`` float64 [N], NaN where nothing could be measured."""
+
+    stem: str
+    title: str
+    note: str
+    x_label: str
+    names: tuple[str, ...]
+    values: Floats
+    x_range: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
+class Table:
+    """Figures that are read rather than looked at: one row a class, a tag, a point. NaN: nothing could be measured."""
+
+    stem: str
+    title: str
+    note: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str | int | float, ...], ...]
+
+
+Chart = Matrix | Curves | Scatter | Histogram | Bars | Table
+
+
+def thinned(x: Sequence[float] | Floats, y: Sequence[float] | Floats, most: int = MOST_POINTS) -> tuple[Floats, Floats]:
+    """At most ``most`` points of a curve, evenly by their number, the first and the last among them."""
+    xs, ys = np.asarray(x, np.float64), np.asarray(y, np.float64)
+    if len(xs) <= most:
+        return xs, ys
+    at = np.unique(np.linspace(0, len(xs) - 1, most).round().astype(np.int64))
+    return xs[at], ys[at]
+
+
+def share(part: float, whole: float) -> float:
+    """``part / whole``; NaN where there is no whole."""
+    return float(part / whole) if whole else float("nan")
+
+
+def per_class(confusion: NDArray[np.int64], classes: Sequence[str]) -> list[tuple[str, int, float, float, float]]:
+    """A row a class from int64 [C, C] (rows truth, columns prediction): name, how many are labelled as it, recall,
+    precision, intersection over union."""
+    right, labelled, said = np.diag(confusion), confusion.sum(1), confusion.sum(0)
+    return [
+        (
+            name,
+            int(labelled[k]),
+            share(right[k], labelled[k]),
+            share(right[k], said[k]),
+            share(right[k], labelled[k] + said[k] - right[k]),
+        )
+        for k, name in enumerate(classes)
+    ]
