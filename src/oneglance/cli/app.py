@@ -169,6 +169,27 @@ def new_folder(folder: Path) -> Path:
     return folder
 
 
+def runs_like(incomplete: str) -> list[str]:
+    """For shell completion: folders that begin like this, those that are runs first of all.
+
+    Where none is a run, folders are offered to go down into; the current folder's `runs/` comes before all else.
+    """
+    start = Path(incomplete)
+    parent, begin = (start, "") if incomplete.endswith("/") else (start.parent, start.name)
+    try:
+        folders = sorted(p for p in parent.iterdir() if p.is_dir() and p.name.startswith(begin))[:_COMPLETED]
+        if not incomplete:
+            folders += sorted(p for p in Path("runs").glob("*") if p.is_dir())[:_COMPLETED]
+        runs = [folder for folder in folders if (folder / "config.yaml").is_file()]
+    except OSError:
+        return []
+    return [str(run) for run in runs] or [f"{folder}/" for folder in folders if not folder.name.startswith(".")]
+
+
+#: Completion looks at no more folders than this: it is waited for.
+_COMPLETED = 500
+
+
 def score_table(
     scores: Mapping[str, Mapping[str, float]], tasks: Mapping[str, Task[Any]], title: str, most: int = 12
 ) -> Table:
