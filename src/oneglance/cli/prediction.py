@@ -160,7 +160,8 @@ def predict(
         say(f"... and {len(problems) - 10} more" + (f": see {folder / 'errors.csv'}" if folder is not None else ""))
     counts = [f"{done:,} of {len(stills):,} images"] if stills else []
     counts += [f"{frames:,} frames"] if films or camera is not None else []
-    say(" and ".join(counts) + (f" are answered in {folder}" if folder is not None else ""))
+    if done or frames:
+        say(" and ".join(counts) + (f" are answered in {folder}" if folder is not None else ""))
     for remark in sorted(_PLAYED[name] for name in codecs if name in _PLAYED):
         say(remark)
     if interrupted:

@@ -169,7 +169,7 @@ class _Painter:
         # Shaded rather than mixed: on a bright sky or a dark road, a mixture would no longer have the
         # legend's hue.
         grey = cv2.cvtColor(self.canvas, cv2.COLOR_RGB2GRAY)
-        shade = cv2.convertScaleAbs(grey, alpha=0.6, beta=0.4 * 255)
+        shade = cv2.convertScaleAbs(grey, alpha=0.45, beta=0.55 * 255)
         plain = cv2.LUT(cv2.merge([indices] * 3), table)
         shaded = cv2.multiply(plain, cv2.merge([shade] * 3), scale=1 / 255)
         mixed = cv2.addWeighted(self.canvas, 1 - SEGMENTS, shaded, SEGMENTS, 0)

@@ -138,7 +138,7 @@ class Film:
     def _time(self, number: int, began: float, last: float) -> float:
         """Seconds from the beginning; never back, whatever a broken file says."""
         if self.is_camera:
-            return time.monotonic() - began
+            return time.monotonic() - began if number else 0.0
         said = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
         if not math.isfinite(said) or said < 0 or (number > 0 and said <= last):
             said = number / self.rate
@@ -254,7 +254,7 @@ def _what_it_is(head: bytes) -> str:
 
 
 def _has_index(path: Path) -> bool:
-    """Whether an MP4 has the box `moov`, without which no frame can be found."""
+    """Whether an MP4 has the whole of the box `moov`, without which no frame can be found."""
     size = path.stat().st_size
     with path.open("rb") as file:
         at = 0
@@ -263,12 +263,12 @@ def _has_index(path: Path) -> bool:
             box = file.read(16)
             if len(box) < 8:
                 return False
-            if box[4:8] == b"moov":
-                return True
             length = int.from_bytes(box[:4], "big")
             if length == 1:
                 length = int.from_bytes(box[8:16], "big")
             if length < 8 or at + length > size:
                 return False
+            if box[4:8] == b"moov":
+                return True
             at += length
     return False
