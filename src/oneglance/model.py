@@ -22,6 +22,7 @@ from oneglance.data.geometry import Frame, letterbox, warp_image
 from oneglance.decode import ImageError, to_rgb
 from oneglance.drawing import draw
 from oneglance.errors import OneglanceError, Problems, bare
+from oneglance.network.device import device_of
 from oneglance.network.network import Network
 from oneglance.tasks import create_tasks
 from oneglance.tasks.base import Task
@@ -65,9 +66,7 @@ class Model:
     """A trained network with its tasks. Call it with an image, or with several."""
 
     def __init__(self, network: Network, tasks: Mapping[str, Task[Any]], config: Config, device: str = "auto") -> None:
-        if device == "auto":
-            device = "cuda" if torch.cuda.is_available() else "cpu"
-        self.device = torch.device(device)
+        self.device = device_of(device)
         self.network = network.to(self.device).eval()
         self.tasks, self.config = dict(tasks), config
         self.size = config.train.eval_size or config.train.size
@@ -172,7 +171,7 @@ def load(run: str | Path, weights: str = "auto", device: str = "auto") -> Model:
     Args:
         run: the run's folder, as ``oneglance train`` made it.
         weights: ``best`` (by the split `val`), ``last``, or ``auto``: best where there is one.
-        device: ``auto``, ``cpu``, ``cuda``.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
 
     Raises OneglanceError where the folder is not a run, or its files do not fit each other.
     """
@@ -185,7 +184,8 @@ def load(run: str | Path, weights: str = "auto", device: str = "auto") -> Model:
         raise OneglanceError(f"weights {weights!r}: must be `auto`, `best` or `last`")
     found = [folder / name for name in names if (folder / name).is_file()]
     if not found:
-        raise OneglanceError(f"{folder}: no {' or '.join(names)} yet; has the training finished? (`--resume` goes on)")
+        unfinished = f"`oneglance train --resume {folder}` goes on with a training that was interrupted"
+        raise OneglanceError(f"{folder}: no {' or '.join(names)} yet: the training has not finished; {unfinished}")
     tensors, _ = checkpoint.load(found[0])
     tasks = create_tasks(config.tasks)
     trunk = config.trunk.model_copy(update={"pretrained": False})

@@ -97,6 +97,40 @@ def test_help_and_version_come_at_once() -> None:
     assert call("--version").output.startswith("oneglance ")
 
 
+def test_runs_are_completed(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from oneglance.cli.app import runs_like
+
+    assert runs_like(str(run)[:-1]) == [str(run)]
+    assert f"{run.parent}/" in runs_like(str(run.parent)[:-1])
+    assert runs_like("/nowhere/at/all") == []
+    monkeypatch.setenv("_ONEGLANCE_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", f"oneglance predict {str(run)[:-1]}")
+    monkeypatch.setenv("COMP_CWORD", "2")
+    assert str(run) in CliRunner().invoke(app, [], prog_name="oneglance").output
+
+
+def test_names_in_messages_are_not_taken_for_markup(run: Path, tmp_path: Path) -> None:
+    bad = tmp_path / "[bold]x[red].png"
+    bad.write_text("no image")
+    assert "[bold]x[red].png" in call("predict", run, bad, "--json").stderr
+
+
+def test_what_is_wrong_is_said_with_what_to_do(run: Path, config: Path, data: Path, tmp_path: Path) -> None:
+    """The mistakes of a first day, each with the next step."""
+    refused("train", data, by=f"`oneglance init {data}`")
+    refused("init", config, "--out", tmp_path / "x.yaml", by="is a file; give the folder")
+    refused("train", config, "train.size=3", by="must be a list, such as [320, 320] (not 3)")
+    refused("train", config, "train.epochs=abc", by="must be a whole number (not 'abc')")
+    refused("train", config, "train.device=tpu", "--out", tmp_path / "r", by="train.device 'tpu': must be auto, cpu")
+    refused("predict", run, data, "--device", "tpu", "--out", tmp_path / "o", by="device 'tpu': must be")
+    assert not (tmp_path / "o").exists()
+    unfinished = tmp_path / "unfinished"
+    unfinished.mkdir()
+    (unfinished / "config.yaml").write_bytes((run / "config.yaml").read_bytes())
+    refused("predict", unfinished, data, by=f"`oneglance train --resume {unfinished}`")
+    refused("train", "--resume", unfinished, by="give the folder that `oneglance train` wrote")
+
+
 def test_a_misspelt_command_is_named_with_the_nearest() -> None:
     result = call("trian")
     assert result.exit_code == 2

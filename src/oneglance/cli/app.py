@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -50,7 +49,8 @@ class Group(TyperGroup):
             raise  # `oneglance ... | head` is no error; typer knows
         except OSError as error:
             # A full disk, a folder that may not be written: nothing of ours, and the message says which file.
-            fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+            hint = "; choose a place that you may read and write" if isinstance(error, PermissionError) else ""
+            fail(f"{error.filename}: {error.strerror}{hint}" if error.filename else str(error))
             raise typer.Exit(2) from error
         except KeyboardInterrupt as error:
             say_interrupted()
@@ -103,25 +103,28 @@ def err() -> Console:
     return Console(stderr=True, highlight=False)
 
 
-def say(text: str) -> None:
-    """A line on standard error, not broken where it is long, so that paths in it can be copied."""
-    err().print(text, soft_wrap=True)
+def say(text: str, mark: str = "", style: str = "yellow") -> None:
+    """A line on standard error, not broken where it is long, so that paths in it can be copied.
+
+    ``mark`` stands before it, in ``style``. The text is printed as it is: people call files `[bold].jpg`.
+    """
+    err().print(Text.assemble((mark, style), " " if mark else "", text), soft_wrap=True)
 
 
 def fail(message: str) -> None:
     """Say what is wrong, a line for each thing that is."""
     for line in message.splitlines() or [""]:
-        say(f"[bold red]error:[/] {escape(line)}")
+        say(line, "error:", "bold red")
 
 
 def say_interrupted(hint: str = "") -> None:
     """Say that Ctrl-C was heard, and how to go on."""
-    say("[yellow]interrupted[/]" + (f"; {hint}" if hint else ""))
+    say(hint, "interrupted;" if hint else "interrupted")
 
 
 def next_step(command: str) -> None:
     """Say which command comes next."""
-    say(f"next: [bold cyan]{escape(command)}[/]")
+    err().print(Text.assemble("next: ", (command, "bold cyan")), soft_wrap=True)
 
 
 class _Rate(ProgressColumn):

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from oneglance.cli.app import finite, next_step, out, progress, say, score_table
+from oneglance.cli.app import finite, next_step, out, progress, runs_like, say, score_table
 
 
 class Weights(StrEnum):
@@ -21,7 +21,9 @@ class Weights(StrEnum):
 
 
 def evaluate(
-    run: Annotated[Path, typer.Argument(help="The folder of a run, as `oneglance train` made it.")],
+    run: Annotated[
+        Path, typer.Argument(help="The folder of a run, as `oneglance train` made it.", autocompletion=runs_like)
+    ],
     split: Annotated[str, typer.Option("--split", "-s", help="The split of the run's data to be scored on.")] = "test",
     weights: Annotated[
         Weights,
@@ -55,7 +57,7 @@ def evaluate(
     else:
         out().print(score_table(scores, model.tasks, f"scores on the split {split}"))
     for problem in list(problems)[:10]:
-        say(f"[yellow]passed over:[/] {problem}")
+        say(str(problem), "passed over:")
     if len(problems) > 10:
         say(f"... and {len(problems) - 10} more images that can't be read")
     if not as_json:

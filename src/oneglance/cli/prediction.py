@@ -11,7 +11,6 @@ from pathlib import Path, PurePosixPath
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 from rich.progress import Progress
 
 from oneglance.cli.app import INTERRUPTED, new_folder, next_folder, progress, runs_like, say, say_interrupted
@@ -54,7 +53,7 @@ def predict(
     ] = 0.25,
     batch: Annotated[int, typer.Option(min=1, help="Images or frames at a time.")] = 16,
     weights: Annotated[Weights, typer.Option(help="Which weights: see `oneglance evaluate`.")] = Weights.auto,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     camera: Annotated[
         int | None,
         typer.Option(min=0, help="Ask about what this camera sees, until Ctrl-C; 0 is the first.", show_default=False),
@@ -70,9 +69,11 @@ def predict(
 ) -> None:
     """Ask a trained network about images, films or a camera: every task's answer, in one glance each.
 
-    Of images it writes pictures/ with the answers drawn, predictions.json, and masks/ (a palette PNG for each
-    segmentation); of films and the camera, films/ with the answers drawn into the film, and NAME.jsonl, a line a
-    frame. What can't be read is named in errors.csv.
+    Of images: pictures/ with the answers drawn, predictions.json, masks/ with a PNG a segmentation.
+
+    Of films and the camera: films/ with the answers drawn into the film, and NAME.jsonl, a line a frame.
+
+    What can't be read is passed over and named in errors.csv.
 
     \b
     [bold]Example[/]
@@ -131,13 +132,12 @@ def predict(
             stack.callback(film.close)
             writer = FilmAnswers(folder, name, film, codec.value) if folder else None
             if writer is not None:
+                stack.callback(lambda: codecs.update({writer.written.codec} if writer.written else ()))
                 stack.callback(writer.close)
             wanted = Wanted(batch, min_score, drawn=pictures, as_json=as_json)
             answered = answer_film(model, film, writer, wanted, bar, problems)
             for count in stack.enter_context(closing(answered)):
                 frames = before + count
-        if writer is not None and writer.written is not None:
-            codecs.add(writer.written.codec)
 
     with progress() as bar:
         try:
@@ -155,7 +155,7 @@ def predict(
     if folder is not None and len(problems):
         write_problems(problems, folder / "errors.csv")
     for problem in list(problems)[:10]:
-        say(f"[yellow]passed over:[/] {escape(str(problem))}")
+        say(str(problem), "passed over:")
     if len(problems) > 10:
         say(f"... and {len(problems) - 10} more" + (f": see {folder / 'errors.csv'}" if folder is not None else ""))
     counts = [f"{done:,} of {len(stills):,} images"] if stills else []

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from oneglance.cli.app import INTERRUPTED, next_folder, next_step, out, say, say_interrupted, score_table
+from oneglance.cli.app import INTERRUPTED, next_folder, next_step, out, runs_like, say, say_interrupted, score_table
 from oneglance.errors import OneglanceError
 
 if TYPE_CHECKING:
@@ -29,7 +29,12 @@ def train(
     ] = None,
     resume: Annotated[
         Path | None,
-        typer.Option("--resume", metavar="RUN", help="Go on with an interrupted run, as if it had not been."),
+        typer.Option(
+            "--resume",
+            metavar="RUN",
+            help="Go on with an interrupted run, as if it had not been.",
+            autocompletion=runs_like,
+        ),
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
 ) -> None:
@@ -80,7 +85,7 @@ def _report(run: Run) -> None:
         with problems.open(newline="", encoding="utf-8") as file:
             count = sum(1 for _ in csv.reader(file)) - 1
     if count > 0:
-        say(f"[yellow]{count} things were passed over[/]: see {problems}")
+        say(f"see {problems}", f"{count} things were passed over:")
     say(f"the run is in {run.folder}")
     splits = set(Manifest.read(run.folder / MANIFEST).values("split"))
     next_step(f"oneglance evaluate {run.folder}" + ("" if "test" in splits else " --split val"))
