@@ -53,7 +53,7 @@ def changed(path: str, value: object) -> dict:
     [
         ("trian", {"epochs": 3}, r"trian: unknown key; did you mean 'train'\?"),
         ("train", {"epoch": 3}, r"train.epoch: unknown key; did you mean 'epochs'\?"),
-        ("train", {"epochs": "many"}, r"train.epochs: .*integer.*'many'"),
+        ("train", {"epochs": "many"}, r"train.epochs: must be a whole number .*'many'"),
         ("train", {"epochs": 0}, r"train.epochs: .*greater than or equal to 1"),
         ("train", {"size": [300, 320]}, r"train.size: .*multiples of 32 from 64 on, not 300 x 320"),
         ("trunk", {"backbone": 3}, r"trunk.backbone"),

@@ -223,10 +223,101 @@ def test_tags_keep_out_of_each_others_way() -> None:
     assert abs(int(red) - int(green)) < 50
 
 
+def test_no_tag_covers_another_or_a_point_or_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sixty tags at once, in a picture of any shape: every ground that is drawn lies inside and free."""
+    from PIL import ImageDraw
+
+    drawn: list[tuple[float, ...]] = []
+    real = ImageDraw.ImageDraw.rounded_rectangle
+
+    def noted(self: Any, box: Any, *rest: Any, **more: Any) -> None:
+        drawn.append(tuple(box))
+        real(self, box, *rest, **more)
+
+    monkeypatch.setattr(ImageDraw.ImageDraw, "rounded_rectangle", noted)
+    rng = np.random.default_rng(0)
+    for height, width in ((480, 640), (150, 200), (40, 600), (600, 60)):
+        drawn.clear()
+        corners = rng.uniform(-20, 1, (60, 4)) * (width, height, 1, 1) * -0.05
+        boxes = np.concatenate([corners[:, :2], corners[:, :2] + rng.uniform(5, 60, (60, 2))], 1)
+        place_tags(
+            np.zeros((height, width, 3), np.uint8),
+            [Tag(f"traffic light {k}", tuple(one), (90, 160, 40), short="light") for k, one in enumerate(boxes)],  # type: ignore[arg-type]
+            16,
+        )
+        assert drawn
+        for k, (x1, y1, x2, y2) in enumerate(drawn):
+            assert -0.01 <= x1 < x2 <= width
+            assert -0.01 <= y1 < y2 <= height
+            for a1, b1, a2, b2 in drawn[:k]:
+                assert min(x2, a2) - max(x1, a1) <= 0 or min(y2, b2) - max(y1, b1) <= 0
+
+
+def test_a_point_is_not_hidden_by_an_objects_name(tasks: dict[str, Task[Any]]) -> None:
+    canvas = np.zeros((400, 400, 3), np.uint8)
+    over = (100.0, 100.0, 200.0, 200.0)  # its name would stand above its upper left corner
+    point = Tag("a", (104.0, 88.0, 110.0, 94.0), (0, 0, 255), small=True)
+    canvas[86:96, 102:112] = 255
+    place_tags(canvas, [Tag("object", over, (255, 0, 0)), point], 16)
+    assert (canvas[88:94, 104:110] == 255).all(-1).all()
+
+
+def test_points_have_the_colour_of_their_task_in_picture_and_legend(tasks: dict[str, Task[Any]]) -> None:
+    grey = np.full((400, 500, 3), 128, np.uint8)
+    xy = np.array([[100.5, 100.5], [200.5, 200.5], [300.5, 100.5]], np.float32)
+    picture = draw(grey, {"joints": Points(xy, np.full(3, 2, np.int8))}, {"joints": tasks["joints"]})
+    colour = class_colours({"joints": tasks["joints"]})["joints"]
+    for x, y in xy.astype(int).tolist():
+        assert tuple(picture[y, x].tolist()) == colour
+    assert (picture[400:] == colour).all(-1).any()
+
+
+def test_steady_pictures_of_a_film_have_one_size(image: np.ndarray, tasks: dict[str, Task[Any]]) -> None:
+    many = tuple(Instance("car", box(k, k, k + 40, k + 40), score=0.9) for k in range(30))
+    said: list[dict[str, Annotation]] = [
+        {},
+        full_answers(),
+        {**full_answers(), "objects": Instances(many)},
+        {**full_answers(), "breed": Label("x" * 300), "tags": Tags(("x",) * 200)},
+    ]
+    assert len({draw(image, one, tasks, steady=True).shape for one in said}) == 1
+    assert len({draw(image, one, tasks).shape for one in said}) > 1
+
+
+def test_narrow_pictures_get_a_margin_that_the_strip_can_be_read_in(tasks: dict[str, Task[Any]]) -> None:
+    white = np.full((800, 20, 3), 255, np.uint8)
+    picture = draw(white, {"breed": Label("pug", 0.9)}, tasks)
+    assert picture.shape[1] >= 288
+    assert (picture[:800, :20] == 255).all()
+    assert not (picture[:800, 20:] == 255).any()
+
+
+def test_segmentation_can_be_seen_on_any_ground_and_void_is_left(tasks: dict[str, Task[Any]]) -> None:
+    only = {"ground": tasks["ground"]}
+    indices = np.repeat(np.array([0, 1, 255, 255], np.uint8), 50_000).reshape(400, 500)
+    for level in (0, 128, 255):
+        plain = np.full((400, 500, 3), level, np.uint8)
+        picture = draw(plain, {"ground": Segments(indices=indices, classes=("road", "sky"))}, only).astype(int)
+        assert np.abs(picture[50, 50] - picture[150, 50]).max() > 30
+        assert np.abs(picture[50, 50] - level).max() > 30
+        assert (picture[200:400] == level).all(-1).mean() > 0.7
+
+
+def test_many_classes_have_colours_that_can_be_told_apart() -> None:
+    from oneglance.drawing.palette import _lab, numbered
+
+    lab = _lab(np.array([numbered(k) for k in range(100)], np.uint8))
+    apart = np.linalg.norm(lab[:, None] - lab[None], axis=-1) + 1000 * np.eye(100)
+    assert apart.min() > 10
+    assert [numbered(k) for k in range(256)] == [numbered(k + 256) for k in range(256)]
+
+
 def test_long_captions_are_broken_into_lines() -> None:
     short, long = caption([Line("a")], 200, 12), caption([Line("word " * 60)], 200, 12)
     assert long.shape[0] > 3 * short.shape[0]
     assert caption([], 200, 12).shape == (0, 200, 3)
+    fixed = [caption([Line("word " * count), Line("b")], 200, 12, (2, 1)) for count in (1, 60)]
+    assert fixed[0].shape == fixed[1].shape == caption([Line("a")] * 3, 200, 12).shape
 
 
 def test_a_sheet_holds_all_pictures() -> None:

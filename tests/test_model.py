@@ -1,7 +1,9 @@
 """A trained run, asked in every way a user may ask; and what is said where it can't be."""
 
 import shutil
+import time
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -131,3 +133,107 @@ def test_importing_oneglance_does_not_import_torch():
 
     code = "import sys, oneglance; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_stream_keeps_the_order_of_its_images_and_does_not_run_far_ahead(run, tmp_path):
+    files = []
+    for k in range(24):
+        files.append(tmp_path / f"{k}.png")
+        side = 400 if k % 5 == 0 else 8  # some take longer to decode
+        Image.fromarray(np.full((side, side, 3), k, np.uint8)).save(files[-1])
+    asked = []
+
+    def noted():
+        for path in files:
+            asked.append(path)
+            yield path
+
+    stream = og.load(run).stream(noted(), batch=4)
+    first, prediction = next(stream)
+    assert first == files[0]
+    assert prediction.image[0, 0, 0] == 0
+    assert len(asked) <= 9
+    rest = [(path, int(one.image[0, 0, 0])) for path, one in stream]
+    assert rest == [(files[k], k) for k in range(1, 24)]
+
+
+def test_a_stream_raises_what_is_no_images_fault(run, monkeypatch):
+    from oneglance import model
+
+    def broken(_):
+        raise RuntimeError("a mistake of ours")
+
+    monkeypatch.setattr(model, "to_rgb", broken)
+    with pytest.raises(RuntimeError, match="ours"):
+        list(og.load(run).stream(["a.png"]))
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory):
+    path = tmp_path_factory.mktemp("film") / "film.avi"
+    file = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*"MJPG"), 10.0, (60, 40))
+    for k in range(10):
+        file.write(np.full((40, 60, 3), 20 * k, np.uint8))
+    file.release()
+    return path
+
+
+def test_frames_are_answered_as_images_are(run, film):
+    model = og.load(run)
+    found = list(model.frames(film, batch=4))
+    assert [moment.number for moment, _ in found] == list(range(10))
+    assert [moment.seconds for moment, _ in found] == pytest.approx([k / 10 for k in range(10)])
+    for k, (_, prediction) in enumerate(found):
+        assert abs(int(prediction.image[20, 30, 0]) - 20 * k) < 8
+        np.testing.assert_allclose(prediction["kind"].scores, model(prediction.image)["kind"].scores, atol=1e-5)
+    assert [moment.number for moment, _ in model.frames(film, every=4)] == [0, 4, 8]
+    assert [moment.number for moment, _ in model.frames(str(film), seconds=0.25)] == [0, 1, 2]
+
+
+def test_frames_of_a_film_cut_off_are_answered_and_that_is_said(run, film, tmp_path):
+    cut = tmp_path / "cut.avi"
+    parts = film.read_bytes().split(b"00dc")
+    cut.write_bytes(b"00dc".join(parts[:7]))
+    problems = Problems()
+    found = list(og.load(run).frames(cut, problems=problems))
+    assert 0 < len(found) < 10
+    assert f"ended after {len(found)} of the 10 frames" in problems.kept[0].what
+    assert problems.kept[0].where == str(cut)
+
+
+def test_frames_say_what_is_no_film(run, tmp_path):
+    (tmp_path / "a.mp4").write_bytes(b"")
+    with pytest.raises(OneglanceError, match=r"a\.mp4: the file is empty"):
+        list(og.load(run).frames(tmp_path / "a.mp4"))
+    with pytest.raises(OneglanceError, match="camera 97: can't be opened"):
+        list(og.load(run).frames(97))
+
+
+def test_memory_does_not_grow_with_the_film_and_it_is_closed_when_left(run, film):
+    read = []
+
+    class Long(og.Film):
+        def __iter__(self):
+            for k in range(10_000):
+                read.append(k)
+                yield og.Moment(k, k / 10), np.zeros((40, 60, 3), np.uint8)
+
+    frames = og.load(run).frames(Long(film), batch=4)
+    for _ in range(6):
+        next(frames)
+    assert len(read) <= 8 + 4 + 2  # two batches taken, one waiting, one frame in hand
+    frames.close()
+    count = len(read)
+    time.sleep(0.05)
+    assert len(read) == count
+
+
+def test_large_frames_go_through_the_network_in_smaller_batches(run, film, monkeypatch):
+    from oneglance import model as module
+
+    model, sizes = og.load(run), []
+    monkeypatch.setattr(module, "HELD", 3 * 3 * 60 * 40)
+    predict = model.predict
+    monkeypatch.setattr(model, "predict", lambda images: sizes.append(len(images)) or predict(images))
+    assert len(list(model.frames(film))) == 10
+    assert sizes == [3, 3, 3, 1]

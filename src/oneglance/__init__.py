@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from oneglance.manifest import Manifest
     from oneglance.model import Model, Prediction, load
     from oneglance.training.api import Run, resume, train
+    from oneglance.video import Film, Moment
 
 #: Where each public name lives; imported when first asked for, so that `import oneglance` is quick.
 _HOMES = {
@@ -41,16 +42,19 @@ _HOMES = {
     "Manifest": "manifest",
     **dict.fromkeys(("Run", "train", "resume"), "training.api"),
     **dict.fromkeys(("Model", "Prediction", "load"), "model"),
+    **dict.fromkeys(("Film", "Moment"), "video"),
     **dict.fromkeys(("evaluate", "report"), "evaluation.api"),
 }
 
 __all__ = [
+    "Film",
     "Identity",
     "Instance",
     "Instances",
     "Label",
     "Manifest",
     "Model",
+    "Moment",
     "Numbers",
     "OneglanceError",
     "Points",

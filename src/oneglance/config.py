@@ -177,6 +177,8 @@ def parse_config(data: Any, name: str = "configuration", overrides: Sequence[str
 
 def read_yaml(path: Path) -> Any:
     """A YAML file's content; refuses what is missing, too large or full of aliases (OneglanceError)."""
+    if path.is_dir():
+        raise OneglanceError(f"{path}: is a folder; `oneglance init {path}` writes the YAML for what is in it")
     if not path.is_file():
         raise OneglanceError(f"{path}: no such file; `oneglance init FOLDER` writes one for a folder of data")
     if path.stat().st_size > MAX_YAML_BYTES:
@@ -235,8 +237,27 @@ def _lines(error: ValidationError, model: type[BaseModel], prefix: str = "") -> 
         else:
             message = one["msg"].removeprefix("Value error, ")
             given = "" if one["type"] == "value_error" else f" (not {_short(one['input'])})"
+            message = _PLAIN.get(one["type"], message)
             lines.append(f"{where}: {message}{given}" if where else f"{message}{given}")
     return lines
+
+
+#: What pydantic says in the words of Python.
+_PLAIN = {
+    "tuple_type": "must be a list, such as [320, 320]",
+    "list_type": "must be a list, such as [a, b]",
+    "dict_type": "must be a mapping of keys to values",
+    "model_type": "must be a mapping of keys to values",
+    "model_attributes_type": "must be a mapping of keys to values",
+    "int_parsing": "must be a whole number",
+    "int_type": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "float_parsing": "must be a number",
+    "float_type": "must be a number",
+    "bool_parsing": "must be true or false",
+    "bool_type": "must be true or false",
+    "string_type": "must be a text",
+}
 
 
 def _keys(model: type[BaseModel], location: list[str]) -> list[str]:

@@ -265,14 +265,22 @@ def _orientation(image: Image.Image) -> int:
     return found if found in _TRANSPOSE else 1
 
 
-def _check_size(size: tuple[int, int]) -> None:
+def too_large(size: tuple[int, int]) -> str | None:
+    """Why a picture of this (width, height) is refused, also as a frame of a film; None where it is not."""
     width, height = size
     if width < 1 or height < 1:
-        raise _Unusable(f"{width} x {height} pixels: the image is empty")
+        return f"{width} x {height} pixels: the image is empty"
     if width * height > MAX_PIXELS:
-        raise _Unusable(f"{width} x {height} pixels; at most {MAX_PIXELS / 1e6:g} million are read")
+        return f"{width} x {height} pixels; at most {MAX_PIXELS / 1e6:g} million are read"
     if max(width, height) > MAX_SIDE:
-        raise _Unusable(f"{width} x {height} pixels; a side of at most {MAX_SIDE} is read")
+        return f"{width} x {height} pixels; a side of at most {MAX_SIDE} is read"
+    return None
+
+
+def _check_size(size: tuple[int, int]) -> None:
+    problem = too_large(size)
+    if problem is not None:
+        raise _Unusable(problem)
 
 
 def _what_it_is(file: IO[bytes]) -> str:

@@ -24,6 +24,11 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f"; did you mean {match[0]!r}?" if match else ""
 
 
+def bare(error: Exception, where: object) -> str:
+    """An error's message without the name of the file, for where that stands beside it."""
+    return str(error).removeprefix(str(where)).removeprefix(": ")
+
+
 @dataclass(frozen=True)
 class Problem:
     """One thing that was wrong with the data and was passed over.

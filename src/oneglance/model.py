@@ -2,28 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import os
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 
+from oneglance.ahead import in_background, mapped
 from oneglance.annotations import Annotation
 from oneglance.config import Config, parse_config, read_yaml
 from oneglance.data.dataset import FILL
 from oneglance.data.geometry import Frame, letterbox, warp_image
 from oneglance.decode import ImageError, to_rgb
 from oneglance.drawing import draw
-from oneglance.errors import OneglanceError, Problems
+from oneglance.errors import OneglanceError, Problems, bare
+from oneglance.network.device import device_of
 from oneglance.network.network import Network
 from oneglance.tasks import create_tasks
 from oneglance.tasks.base import Task
 from oneglance.training import checkpoint
 from oneglance.training.fit import BEST, LAST
+from oneglance.video import Film, Moment
 
 ImageLike = str | Path | bytes | np.ndarray | Image.Image
+T = TypeVar("T")
+
+#: Threads that decode images ahead of the network.
+DECODERS = max(1, min(4, (os.cpu_count() or 1) - 1))
+#: Bytes of a film's frames that go through the network at a time, at most; as many again wait for it.
+HELD = 256 << 20
 
 
 class Prediction(Mapping[str, Annotation]):
@@ -60,9 +73,7 @@ class Model:
     def __init__(
         self, network: Network, tasks: Mapping[str, Task[Any]], config: Config, device: str = "auto", weights: str = ""
     ) -> None:
-        if device == "auto":
-            device = "cuda" if torch.cuda.is_available() else "cpu"
-        self.device = torch.device(device)
+        self.device = device_of(device)
         self.network = network.to(self.device).eval()
         self.tasks, self.config = dict(tasks), config
         self.weights = weights
@@ -98,25 +109,68 @@ class Model:
 
     def stream(
         self, images: Iterable[Path], batch: int = 16, problems: Problems | None = None
-    ) -> Iterator[tuple[Path, Prediction]]:
-        """Answers for any number of image files, one by one; a file that can't be read is noted and passed over."""
-        waiting: list[tuple[Path, np.ndarray]] = []
+    ) -> Generator[tuple[Path, Prediction]]:
+        """Answers for any number of image files, one by one, in their order; threads decode ahead of the network.
+
+        A file that can't be read is noted in ``problems`` and passed over. At most three batches of images are held.
+        """
         problems = problems if problems is not None else Problems()
+        with closing(mapped(to_rgb, images, DECODERS, batch)) as decoded:
+            for some in _batches(_readable(decoded, problems), batch):
+                predictions = self.predict([picture for _, picture in some])
+                yield from zip((path for path, _ in some), predictions, strict=True)
 
-        def flush() -> Iterator[tuple[Path, Prediction]]:
-            for (path, _), prediction in zip(waiting, self.predict([p for _, p in waiting]), strict=True):
-                yield path, prediction
-            waiting.clear()
+    def frames(
+        self,
+        source: str | Path | int | Film,
+        batch: int = 16,
+        *,
+        every: int = 1,
+        seconds: float | None = None,
+        problems: Problems | None = None,
+    ) -> Generator[tuple[Moment, Prediction]]:
+        """Answers for the frames of a film, or of a camera until the loop is left; a thread decodes ahead.
 
-        for path in images:
-            try:
-                waiting.append((path, to_rgb(path)))
-            except ImageError as error:
-                problems.add(path, str(error))
-                continue
-            if len(waiting) == batch:
-                yield from flush()
-        yield from flush()
+        Memory does not grow with the film's length.
+
+        Args:
+            source: a file, the number of a camera (from 0), or a Film, which then says by itself what it gives.
+            batch: frames at a time; fewer where they are large, and one of a camera.
+            every: only each such frame.
+            seconds: only the first so many.
+            problems: gets to know of a film that ended before its time.
+
+        Raises FilmError where there is no film, no camera, or not one frame.
+        """
+        film = source if isinstance(source, Film) else Film(source, every=every, seconds=seconds)
+        batch = 1 if film.is_camera else max(1, min(batch, HELD // (3 * film.width * film.height)))
+        with closing(in_background(iter(film), batch)) as read:
+            for some in _batches(read, batch):
+                predictions = self.predict([picture for _, picture in some])
+                yield from zip((moment for moment, _ in some), predictions, strict=True)
+        if film.trouble is not None and problems is not None:
+            problems.add(film.name, film.trouble)
+
+
+def _readable(
+    decoded: Iterable[tuple[Path, Future[NDArray[np.uint8]]]], problems: Problems
+) -> Iterator[tuple[Path, NDArray[np.uint8]]]:
+    for path, picture in decoded:
+        try:
+            yield path, picture.result()
+        except ImageError as error:
+            problems.add(path, bare(error, path))
+
+
+def _batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    batch: list[T] = []
+    for item in items:
+        batch.append(item)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
 
 
 def load(run: str | Path, weights: str = "auto", device: str = "auto") -> Model:
@@ -125,7 +179,7 @@ def load(run: str | Path, weights: str = "auto", device: str = "auto") -> Model:
     Args:
         run: the run's folder, as ``oneglance train`` made it.
         weights: ``best`` (by the split `val`), ``last``, or ``auto``: best where there is one.
-        device: ``auto``, ``cpu``, ``cuda``.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
 
     Raises OneglanceError where the folder is not a run, or its files do not fit each other.
     """
@@ -138,7 +192,8 @@ def load(run: str | Path, weights: str = "auto", device: str = "auto") -> Model:
         raise OneglanceError(f"weights {weights!r}: must be `auto`, `best` or `last`")
     found = [folder / name for name in names if (folder / name).is_file()]
     if not found:
-        raise OneglanceError(f"{folder}: no {' or '.join(names)} yet; has the training finished? (`--resume` goes on)")
+        unfinished = f"`oneglance train --resume {folder}` goes on with a training that was interrupted"
+        raise OneglanceError(f"{folder}: no {' or '.join(names)} yet: the training has not finished; {unfinished}")
     tensors, _ = checkpoint.load(found[0])
     tasks = create_tasks(config.tasks)
     trunk = config.trunk.model_copy(update={"pretrained": False})

@@ -7,7 +7,9 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -93,6 +95,40 @@ def test_help_and_version_come_at_once() -> None:
     assert done.returncode == 0, done.stderr
     assert time.perf_counter() - began < 10
     assert call("--version").output.startswith("oneglance ")
+
+
+def test_runs_are_completed(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from oneglance.cli.app import runs_like
+
+    assert runs_like(str(run)[:-1]) == [str(run)]
+    assert f"{run.parent}/" in runs_like(str(run.parent)[:-1])
+    assert runs_like("/nowhere/at/all") == []
+    monkeypatch.setenv("_ONEGLANCE_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", f"oneglance predict {str(run)[:-1]}")
+    monkeypatch.setenv("COMP_CWORD", "2")
+    assert str(run) in CliRunner().invoke(app, [], prog_name="oneglance").output
+
+
+def test_names_in_messages_are_not_taken_for_markup(run: Path, tmp_path: Path) -> None:
+    bad = tmp_path / "[bold]x[red].png"
+    bad.write_text("no image")
+    assert "[bold]x[red].png" in call("predict", run, bad, "--json").stderr
+
+
+def test_what_is_wrong_is_said_with_what_to_do(run: Path, config: Path, data: Path, tmp_path: Path) -> None:
+    """The mistakes of a first day, each with the next step."""
+    refused("train", data, by=f"`oneglance init {data}`")
+    refused("init", config, "--out", tmp_path / "x.yaml", by="is a file; give the folder")
+    refused("train", config, "train.size=3", by="must be a list, such as [320, 320] (not 3)")
+    refused("train", config, "train.epochs=abc", by="must be a whole number (not 'abc')")
+    refused("train", config, "train.device=tpu", "--out", tmp_path / "r", by="train.device 'tpu': must be auto, cpu")
+    refused("predict", run, data, "--device", "tpu", "--out", tmp_path / "o", by="device 'tpu': must be")
+    assert not (tmp_path / "o").exists()
+    unfinished = tmp_path / "unfinished"
+    unfinished.mkdir()
+    (unfinished / "config.yaml").write_bytes((run / "config.yaml").read_bytes())
+    refused("predict", unfinished, data, by=f"`oneglance train --resume {unfinished}`")
+    refused("train", "--resume", unfinished, by="give the folder that `oneglance train` wrote")
 
 
 def test_a_misspelt_command_is_named_with_the_nearest() -> None:
@@ -317,7 +353,7 @@ def test_predict_passes_over_what_it_can_not_read(run: Path, data: Path, tmp_pat
     assert not (tmp_path / "out" / "pictures").exists()
     refused("predict", run, bad, "--out", tmp_path / "out2", by="not a single image")
     refused("predict", run, tmp_path / "none.png", by="no such file")
-    refused("predict", run, tmp_path / "out", "--out", tmp_path / "out3", by="no image")
+    refused("predict", run, tmp_path / "out", "--out", tmp_path / "out3", by="no image and no film below it")
     refused("predict", tmp_path, good, "--out", tmp_path / "out4", by="not a run")
 
 
@@ -327,6 +363,154 @@ def test_predict_as_json_lines(run: Path, data: Path) -> None:
     lines = [json.loads(line) for line in result.stdout.splitlines()]
     assert len(lines) == 2
     assert not Path("predictions-1").exists()
+
+
+def write_film(path: Path, frames: int = 12) -> Path:
+    """Frames of 64 x 48, ten a second, ever brighter."""
+    letters = {".avi": "MJPG", ".mp4": "mp4v"}[path.suffix]
+    file = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*letters), 10.0, (64, 48))
+    for k in range(frames):
+        file.write(np.full((48, 64, 3), 30 + 15 * k, np.uint8))
+    file.release()
+    return path
+
+
+def frames_of(path: Path) -> int:
+    capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
+    count = 0
+    while capture.read()[0]:
+        count += 1
+    return count
+
+
+def test_predict_takes_films_and_images_together(run: Path, data: Path, tmp_path: Path) -> None:
+    mixed = tmp_path / "mixed"
+    (mixed / "deep").mkdir(parents=True)
+    write_film(mixed / "film.mp4")
+    write_film(mixed / "film.avi", 5)
+    write_film(mixed / "deep" / "film.avi", 3)
+    (mixed / "photo.png").write_bytes(next(data.rglob("*.png")).read_bytes())
+    (mixed / "broken.mp4").write_bytes(b"")
+    out = tmp_path / "out"
+    result = call("predict", run, mixed, "--out", out, "--codec", "mpeg4", "--batch", 5)
+    assert result.exit_code == 0, result.output
+    assert "1 of 1 images and 20 frames" in result.stderr
+    assert "no browser" in result.stderr
+    files = sorted(str(path.relative_to(out / "films")) for path in (out / "films").rglob("*") if path.is_file())
+    assert files == sorted(
+        ["film.mp4", "film.jsonl", "film.mp4.mp4", "film.mp4.jsonl", "deep/film.mp4", "deep/film.jsonl"]
+    )
+    assert frames_of(out / "films/film.mp4.mp4") == 12
+    assert frames_of(out / "films/film.mp4") == 5
+    lines = [json.loads(line) for line in (out / "films/film.mp4.jsonl").read_text().splitlines()]
+    assert [line["frame"] for line in lines] == list(range(12))
+    assert [line["seconds"] for line in lines] == pytest.approx([k / 10 for k in range(12)])
+    assert all((line["width"], line["height"]) == (64, 48) for line in lines)
+    (image,) = json.loads((out / "predictions.json").read_text())
+    assert set(image["answers"]) == set(lines[0]["answers"])
+    assert "broken.mp4,the file is empty" in (out / "errors.csv").read_text()
+
+
+def test_predict_on_a_film_alone(run: Path, tmp_path: Path) -> None:
+    film = write_film(tmp_path / "film.mp4")
+    out = tmp_path / "out"
+    result = call("predict", run, film, "--out", out, "--every", 4, "--seconds", 1)
+    assert result.exit_code == 0, result.output
+    assert sorted(path.name for path in out.iterdir()) == ["films"]
+    (written,) = (path for path in (out / "films").iterdir() if path.suffix != ".jsonl")
+    assert frames_of(written) == 3
+    assert cv2.VideoCapture(str(written), cv2.CAP_FFMPEG).get(cv2.CAP_PROP_FPS) == pytest.approx(2.5)
+    result = call("predict", run, film, "--out", tmp_path / "bare", "--no-pictures")
+    assert result.exit_code == 0, result.output
+    assert [path.name for path in (tmp_path / "bare" / "films").iterdir()] == ["film.jsonl"]
+    result = call("predict", run, film, "--json", "--every", 6)
+    assert [json.loads(line)["frame"] for line in result.stdout.splitlines()] == [0, 6]
+
+
+def test_predict_says_which_film_is_broken(run: Path, tmp_path: Path) -> None:
+    cut = tmp_path / "cut.mp4"
+    whole = write_film(tmp_path / "film.mp4").read_bytes()
+    cut.write_bytes(whole[: len(whole) // 2])
+    refused("predict", run, cut, "--out", tmp_path / "out", by="not a single image or film")
+    assert "cut.mp4: cut off: its index" in " ".join(call("predict", run, cut, "--json").stderr.split())
+    headless = tmp_path / "empty.avi"
+    write_film(headless, 0)
+    refused("predict", run, headless, "--out", tmp_path / "out2", by="not a single image or film")
+    assert not list((tmp_path / "out2").rglob("*.jsonl"))
+    refused("predict", run, "--camera", 97, "--out", tmp_path / "out3", by="camera 97: can't be opened")
+    assert not (tmp_path / "out3").exists()
+    refused("predict", run, by="--camera 0")
+    refused("predict", run, cut, "--seconds", 0, by="--seconds 0: must be more")
+
+
+def test_an_interrupted_film_is_kept_and_playable(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from oneglance.cli import films
+
+    real, count = films.FilmAnswers.add, 0
+
+    def interrupted(*arguments: Any) -> None:
+        nonlocal count
+        count += 1
+        if count > 6:
+            raise KeyboardInterrupt
+        real(*arguments)
+
+    monkeypatch.setattr(films.FilmAnswers, "add", interrupted)
+    film, out = write_film(tmp_path / "film.avi"), tmp_path / "out"
+    result = call("predict", run, film, "--out", out)
+    assert result.exit_code == 130
+    assert "6 frames are answered" in result.stderr
+    (written,) = (path for path in (out / "films").iterdir() if path.suffix != ".jsonl")
+    assert frames_of(written) == 6
+    assert [json.loads(line)["frame"] for line in (out / "films/film.jsonl").read_text().splitlines()] == list(range(6))
+
+
+def test_predict_from_a_camera(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A film stands for the camera; Ctrl-C is how its recording is meant to end."""
+    from oneglance.cli import films
+    from oneglance.video import reader
+
+    film = write_film(tmp_path / "film.avi")
+    monkeypatch.setattr(reader, "_open_camera", lambda number: cv2.VideoCapture(str(film), cv2.CAP_FFMPEG))
+    result = call("predict", run, "--camera", 0, "--out", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    lines = [json.loads(line) for line in (tmp_path / "out/films/camera-0.jsonl").read_text().splitlines()]
+    assert [line["frame"] for line in lines] == list(range(12))
+    assert lines[0]["path"] == "camera 0"
+    assert "the camera stopped after 12 frames" in (tmp_path / "out/errors.csv").read_text()
+
+    def interrupted(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    real = films.FilmAnswers.add
+    monkeypatch.setattr(
+        films.FilmAnswers, "add", lambda self, *rest: (real(self, *rest), rest[-1] > 0 and interrupted())
+    )
+    assert call("predict", run, "--camera", 0, "--out", tmp_path / "out2").exit_code == 0
+
+
+def test_a_frames_mask_stands_in_its_line_as_runs() -> None:
+    from types import SimpleNamespace
+
+    from oneglance.annotations import Segments
+    from oneglance.cli.films import frame_line
+    from oneglance.manifest import Column
+    from oneglance.results import from_json
+    from oneglance.video import Moment
+
+    indices = np.array([[0, 0, 1], [255, 1, 1]], np.uint8)
+
+    class Answers(dict[str, Any]):
+        image = np.zeros((2, 3, 3), np.uint8)
+
+    tasks = {"ground": SimpleNamespace(column=Column("segments"))}
+    said = Answers(ground=Segments(indices=indices, classes=("a", "b")))
+    line = frame_line("f.mp4", Moment(3, 0.12), said, SimpleNamespace(tasks=tasks), 0.25)  # type: ignore[arg-type]
+    entry = json.loads(line)
+    assert (entry["frame"], entry["seconds"]) == (3, 0.12)
+    again = from_json(entry["answers"]["ground"])
+    assert isinstance(again, Segments)
+    np.testing.assert_array_equal(again.indices, indices)  # type: ignore[arg-type]
 
 
 def test_names_never_collide(tmp_path: Path) -> None:

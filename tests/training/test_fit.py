@@ -355,7 +355,7 @@ def test_sources_keep_their_names_when_their_paths_become_absolute(tmp_path):
 
 
 def test_a_device_that_is_not_there_is_said(tmp_path, shapes):
-    with pytest.raises(OneglanceError, match=r"train\.device 'gpu0' can't be used here"):
+    with pytest.raises(OneglanceError, match=r"train\.device 'gpu0': must be auto, cpu"):
         training(tmp_path, shapes, **{"train.device": "gpu0"})
 
 

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -54,7 +53,8 @@ class Group(TyperGroup):
             raise  # `oneglance ... | head` is no error; typer knows
         except OSError as error:
             # A full disk, a folder that may not be written: nothing of ours, and the message says which file.
-            fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+            hint = "; choose a place that you may read and write" if isinstance(error, PermissionError) else ""
+            fail(f"{error.filename}: {error.strerror}{hint}" if error.filename else str(error))
             raise typer.Exit(2) from error
         except KeyboardInterrupt as error:
             say_interrupted()
@@ -107,25 +107,28 @@ def err() -> Console:
     return Console(stderr=True, highlight=False)
 
 
-def say(text: str) -> None:
-    """A line on standard error, not broken where it is long, so that paths in it can be copied."""
-    err().print(text, soft_wrap=True)
+def say(text: str, mark: str = "", style: str = "yellow") -> None:
+    """A line on standard error, not broken where it is long, so that paths in it can be copied.
+
+    ``mark`` stands before it, in ``style``. The text is printed as it is: people call files `[bold].jpg`.
+    """
+    err().print(Text.assemble((mark, style), " " if mark else "", text), soft_wrap=True)
 
 
 def fail(message: str) -> None:
     """Say what is wrong, a line for each thing that is."""
     for line in message.splitlines() or [""]:
-        say(f"[bold red]error:[/] {escape(line)}")
+        say(line, "error:", "bold red")
 
 
 def say_interrupted(hint: str = "") -> None:
     """Say that Ctrl-C was heard, and how to go on."""
-    say("[yellow]interrupted[/]" + (f"; {hint}" if hint else ""))
+    say(hint, "interrupted;" if hint else "interrupted")
 
 
 def next_step(command: str) -> None:
     """Say which command comes next."""
-    say(f"next: [bold cyan]{escape(command)}[/]")
+    err().print(Text.assemble("next: ", (command, "bold cyan")), soft_wrap=True)
 
 
 class _Rate(ProgressColumn):
@@ -143,11 +146,11 @@ def told_if_it_fails(run: Path) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        say("[yellow]interrupted[/]; the report was left out, everything else is done")
+        say_interrupted("the report was left out, everything else is done")
     except Exception as error:
         logging.getLogger("oneglance").debug("no report", exc_info=True)
         what = str(error) if isinstance(error, OneglanceError) else f"{type(error).__name__}: {error}"
-        say(f"[yellow]the report could not be made[/] ({escape(what)}); the run in {escape(str(run))} is whole")
+        say(f"({what}); the run in {run} is whole", "the report could not be made")
 
 
 def progress() -> Progress:
@@ -184,6 +187,27 @@ def new_folder(folder: Path) -> Path:
         raise OneglanceError(f"{folder}: not empty, and nothing is ever overwritten: choose another --out")
     folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+def runs_like(incomplete: str) -> list[str]:
+    """For shell completion: folders that begin like this, those that are runs first of all.
+
+    Where none is a run, folders are offered to go down into; the current folder's `runs/` comes before all else.
+    """
+    start = Path(incomplete)
+    parent, begin = (start, "") if incomplete.endswith("/") else (start.parent, start.name)
+    try:
+        folders = sorted(p for p in parent.iterdir() if p.is_dir() and p.name.startswith(begin))[:_COMPLETED]
+        if not incomplete:
+            folders += sorted(p for p in Path("runs").glob("*") if p.is_dir())[:_COMPLETED]
+        runs = [folder for folder in folders if (folder / "config.yaml").is_file()]
+    except OSError:
+        return []
+    return [str(run) for run in runs] or [f"{folder}/" for folder in folders if not folder.name.startswith(".")]
+
+
+#: Completion looks at no more folders than this: it is waited for.
+_COMPLETED = 500
 
 
 def score_table(

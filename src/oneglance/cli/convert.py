@@ -72,9 +72,9 @@ def convert(
     problems = Problems()
     lost = convert_source(given, to, out, columns, base, WriteOptions(images=copying.value), problems)
     for sentence in lost:
-        say(f"[yellow]not kept:[/] {sentence}")
+        say(sentence, "not kept:")
     for problem in list(problems)[:20]:
-        say(f"[yellow]passed over:[/] {problem}")
+        say(str(problem), "passed over:")
     if len(problems) > 20:
         say(f"... and {len(problems) - 20} more")
     say(f"written to {out}")

@@ -40,7 +40,7 @@ def demo(
     """
     began = time.monotonic()
     folder = new_folder(out_folder)
-    say(f"[bold]1/3[/] drawing {scenes} scenes, faces and plates into {folder / 'street'}")
+    say(f"drawing {scenes} scenes, faces and plates into {folder / 'street'}", "1/3", "bold")
     with progress() as bar:
         from oneglance.street.write import plan_street, write_street
 
@@ -49,7 +49,7 @@ def demo(
             folder / "street", scenes, seed, on_image=lambda count: bar.update(drawn, completed=count)
         )
 
-    say(f"[bold]2/3[/] training one network for all tasks, from scratch: about {MINUTES} minutes on two cores")
+    say(f"training one network for all tasks, from scratch: about {MINUTES} minutes on two cores", "2/3", "bold")
     from oneglance.evaluation.api import evaluate_model
     from oneglance.manifest import Manifest
     from oneglance.model import load
@@ -57,7 +57,7 @@ def demo(
 
     run = api.train(config, [f"train.seed={seed}"], out=folder / "run")
 
-    say("[bold]3/3[/] scoring on unseen scenes")
+    say("scoring on unseen scenes", "3/3", "bold")
     model = load(run.folder)
     manifest = Manifest.read(run.folder / api.MANIFEST)
     with progress() as bar:

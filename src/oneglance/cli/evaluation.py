@@ -8,9 +8,18 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
-from oneglance.cli.app import NoReport, finite, next_step, out, progress, say, score_table, told_if_it_fails
+from oneglance.cli.app import (
+    NoReport,
+    finite,
+    next_step,
+    out,
+    progress,
+    runs_like,
+    say,
+    score_table,
+    told_if_it_fails,
+)
 from oneglance.errors import OneglanceError
 
 
@@ -23,7 +32,9 @@ class Weights(StrEnum):
 
 
 def evaluate(
-    run: Annotated[Path, typer.Argument(help="The folder of a run, as `oneglance train` made it.")],
+    run: Annotated[
+        Path, typer.Argument(help="The folder of a run, as `oneglance train` made it.", autocompletion=runs_like)
+    ],
     split: Annotated[str, typer.Option("--split", "-s", help="The split of the run's data to be scored on.")] = "test",
     weights: Annotated[
         Weights,
@@ -81,9 +92,9 @@ def evaluate(
                 problems=undrawn,
             )  # fmt: skip
         for problem in undrawn:
-            say(f"[yellow]not in the report:[/] {escape(str(problem))}")
+            say(str(problem), "not in the report:")
     for problem in list(problems)[:10]:
-        say(f"[yellow]passed over:[/] {problem}")
+        say(str(problem), "passed over:")
     if len(problems) > 10:
         say(f"... and {len(problems) - 10} more images that can't be read")
     if not as_json:

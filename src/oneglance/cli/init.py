@@ -32,7 +32,10 @@ def init(
     if out_file.exists():
         raise OneglanceError(f"{out_file}: exists already, and nothing is ever overwritten: choose another --out")
     if not folder.is_dir():
-        raise OneglanceError(f"{folder}: no such folder")
+        wrong = (
+            "is a file; give the folder that holds the images and the labels" if folder.exists() else "no such folder"
+        )
+        raise OneglanceError(f"{folder}: {wrong}")
     from oneglance.formats import FORMATS, recognise
 
     found = recognise(folder)
@@ -54,11 +57,11 @@ def init(
         where = source.get("labels") or source.get("images") or source.get("root") or folder
         where = ", ".join(map(str, where)) if isinstance(where, list) else where
         split = f" ({source['split']})" if source.get("split") else ""
-        say(f"found [bold]{source['format']}[/] in {where}{split}: {', '.join(source['tasks'])}")
+        say(f"{source['format']} in {where}{split}: {', '.join(source['tasks'])}", "found", "bold")
     for note in dict.fromkeys(plan.notes):
-        say(f"[yellow]note:[/] {note}")
+        say(str(note), "note:")
     for left in plan.left:
-        say(f"[yellow]left out:[/] {left}")
+        say(str(left), "left out:")
     say(f"written: {out_file}")
     next_step(f"oneglance check {out_file}")
 

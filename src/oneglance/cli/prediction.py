@@ -1,105 +1,210 @@
-"""``oneglance predict``: answers for any number of images, as pictures, JSON and COCO results."""
+"""``oneglance predict``: answers for images, films and cameras, as pictures, films, JSON and COCO results."""
 
 from __future__ import annotations
 
 import glob
 import os
 from collections.abc import Iterator
-from pathlib import Path
+from contextlib import ExitStack, closing
+from enum import StrEnum
+from pathlib import Path, PurePosixPath
 from typing import Annotated
 
 import typer
+from rich.progress import Progress
 
-from oneglance.cli.app import INTERRUPTED, new_folder, next_folder, progress, say, say_interrupted
+from oneglance.cli.app import INTERRUPTED, new_folder, next_folder, progress, runs_like, say, say_interrupted
 from oneglance.cli.evaluation import Weights
 from oneglance.errors import OneglanceError
 
 
+class Codec(StrEnum):
+    """What a film is written as: H.264 where OpenCV can (otherwise VP8), or one of them by name."""
+
+    auto = "auto"
+    h264 = "h264"
+    vp8 = "vp8"
+    mpeg4 = "mpeg4"
+
+
 def predict(
-    run: Annotated[Path, typer.Argument(help="The folder of a run, as `oneglance train` made it.")],
-    images: Annotated[list[str], typer.Argument(help="Image files, folders (with all below them), patterns.")],
+    run: Annotated[
+        Path,
+        typer.Argument(help="The folder of a run, as `oneglance train` made it.", autocompletion=runs_like),
+    ],
+    images: Annotated[
+        list[str] | None,
+        typer.Argument(help="Images and films: files, folders (with all below them), patterns.", show_default=False),
+    ] = None,
     out_folder: Annotated[
         Path | None,
         typer.Option("--out", "-o", help="A new folder. Default: predictions-1, ...", show_default=False),
     ] = None,
-    pictures: Annotated[bool, typer.Option(help="Draw the answers into pictures.")] = True,
-    coco: Annotated[bool, typer.Option("--coco", help="Also write COCO results for each detection task.")] = False,
+    pictures: Annotated[bool, typer.Option(help="Draw the answers into pictures and films.")] = True,
+    coco: Annotated[
+        bool, typer.Option("--coco", help="Also write COCO results of the images for each detection task.")
+    ] = False,
     as_json: Annotated[
         bool,
-        typer.Option("--json", help="Print JSON, a line an image; write files only where --out is given."),
+        typer.Option("--json", help="Print JSON, a line an image or frame; write files only where --out is given."),
     ] = False,
     min_score: Annotated[
         float, typer.Option(min=0, max=1, help="Leave out objects below this score (not in COCO results).")
     ] = 0.25,
-    batch: Annotated[int, typer.Option(min=1, help="Images at a time.")] = 16,
+    batch: Annotated[int, typer.Option(min=1, help="Images or frames at a time.")] = 16,
     weights: Annotated[Weights, typer.Option(help="Which weights: see `oneglance evaluate`.")] = Weights.auto,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    camera: Annotated[
+        int | None,
+        typer.Option(min=0, help="Ask about what this camera sees, until Ctrl-C; 0 is the first.", show_default=False),
+    ] = None,
+    every: Annotated[int, typer.Option(min=1, help="Only each such frame of a film or camera.")] = 1,
+    seconds: Annotated[
+        float | None,
+        typer.Option(help="Only so many seconds of each film and of the camera.", show_default=False),
+    ] = None,
+    codec: Annotated[
+        Codec, typer.Option(help="Of films: h264 (.mp4) where OpenCV can, or vp8 (.webm); mpeg4 is quick to write.")
+    ] = Codec.auto,
 ) -> None:
-    """Ask a trained network about images: every task's answer, in one glance each.
+    """Ask a trained network about images, films or a camera: every task's answer, in one glance each.
 
-    Writes pictures/ with the answers drawn, predictions.json, masks/ (a palette PNG for each segmentation),
-    and errors.csv where images could not be read.
+    Of images: pictures/ with the answers drawn, predictions.json, masks/ with a PNG a segmentation.
+
+    Of films and the camera: films/ with the answers drawn into the film, and NAME.jsonl, a line a frame.
+
+    What can't be read is passed over and named in errors.csv.
 
     \b
     [bold]Example[/]
       oneglance predict runs/street-1 photos
       oneglance predict runs/street-1 'photos/*.jpg' --out answers --coco
       oneglance predict runs/street-1 photo.jpg --json
+      oneglance predict runs/street-1 film.mp4 --every 2
+      oneglance predict runs/street-1 --camera 0 --seconds 60
     """
-    names = collect(images)
+    if not images and camera is None:
+        raise OneglanceError("nothing to look at: name images, films or folders after the run, or give --camera 0")
+    if seconds is not None and not seconds > 0:
+        raise OneglanceError(f"--seconds {seconds:g}: must be more than 0")
+    stills, films = sorted_out(collect(images or []))
+
+    from oneglance.cli.answers import Answers, line_of
+    from oneglance.cli.films import FilmAnswers, Wanted, answer_film
+    from oneglance.errors import Problems, bare
+    from oneglance.ingest import write_problems
+    from oneglance.model import load
+    from oneglance.video import Film, FilmError
+
+    model = load(run, weights.value, device)
+    seen_by_camera = Film(camera, every=every, seconds=seconds) if camera is not None else None
     folder = out_folder if out_folder is not None or as_json else next_folder(Path(), "predictions")
     if folder is not None:
         new_folder(folder)
-
-    from oneglance.cli.answers import Answers, line_of
-    from oneglance.errors import Problems
-    from oneglance.ingest import write_problems
-    from oneglance.model import load
-
-    model = load(run, weights.value, device)
     problems = Problems()
-    done, interrupted = 0, False
-    writer = Answers(folder, model.tasks, min_score, pictures=pictures, coco=coco) if folder is not None else None
-    with progress() as bar:
-        seen = bar.add_task("predicting", total=len(names))
+    done, frames, interrupted = 0, 0, False
+    codecs: set[str] = set()
+
+    def ask_images(bar: Progress) -> None:
+        nonlocal done
+        seen = bar.add_task("predicting", total=len(stills))
 
         def counted() -> Iterator[Path]:
-            for path in names:
+            for path in stills:
                 bar.advance(seen)
                 yield path
 
-        try:
-            for path, prediction in model.stream(counted(), batch, problems):
+        with ExitStack() as stack:
+            writer = Answers(folder, model.tasks, min_score, pictures=pictures, coco=coco) if folder else None
+            if writer is not None:
+                stack.callback(writer.close)
+            for path, prediction in stack.enter_context(closing(model.stream(counted(), batch, problems))):
                 if writer is not None:
-                    writer.add(path, names[path], prediction)
+                    writer.add(path, stills[path], prediction)
                 if as_json:
                     typer.echo(line_of(path, prediction, model.tasks, min_score))
                 done += 1
+
+    def ask_film(bar: Progress, film: Film, name: str) -> None:
+        nonlocal frames
+        before = frames
+        with ExitStack() as stack:
+            stack.callback(film.close)
+            writer = FilmAnswers(folder, name, film, codec.value) if folder else None
+            if writer is not None:
+                stack.callback(lambda: codecs.update({writer.written.codec} if writer.written else ()))
+                stack.callback(writer.close)
+            wanted = Wanted(batch, min_score, drawn=pictures, as_json=as_json)
+            answered = answer_film(model, film, writer, wanted, bar, problems)
+            for count in stack.enter_context(closing(answered)):
+                frames = before + count
+
+    with progress() as bar:
+        try:
+            if stills:
+                ask_images(bar)
+            for path, name in films.items():
+                try:
+                    ask_film(bar, Film(path, every=every, seconds=seconds), name)
+                except FilmError as error:
+                    problems.add(path, bare(error, path))
+            if seen_by_camera is not None:
+                ask_film(bar, seen_by_camera, f"camera-{camera}")
         except KeyboardInterrupt:
             interrupted = True
-        finally:
-            if writer is not None:
-                writer.close()
     if folder is not None and len(problems):
         write_problems(problems, folder / "errors.csv")
     for problem in list(problems)[:10]:
-        say(f"[yellow]passed over:[/] {problem}")
+        say(str(problem), "passed over:")
     if len(problems) > 10:
         say(f"... and {len(problems) - 10} more" + (f": see {folder / 'errors.csv'}" if folder is not None else ""))
-    say(f"{done:,} of {len(names):,} images" + (f" are answered in {folder}" if folder is not None else ""))
+    counts = [f"{done:,} of {len(stills):,} images"] if stills else []
+    counts += [f"{frames:,} frames"] if films or camera is not None else []
+    if done or frames:
+        say(" and ".join(counts) + (f" are answered in {folder}" if folder is not None else ""))
+    for remark in sorted(_PLAYED[name] for name in codecs if name in _PLAYED):
+        say(remark)
     if interrupted:
         say_interrupted("what was answered before is kept")
-        raise typer.Exit(INTERRUPTED)
-    if not done:
-        raise OneglanceError("not a single image could be read")
+        if not (camera is not None and frames):  # how a camera's film is meant to end
+            raise typer.Exit(INTERRUPTED)
+    if not done and not frames:
+        raise OneglanceError("not a single image or film could be read; see what was passed over")
+
+
+_PLAYED = {
+    "vp8": "films are VP8 (.webm), for browsers and most players: OpenCV can't write H.264 here, which all can play",
+    "mpeg4": "films are MPEG-4, which players show, but no browser does; --codec vp8 is for browsers",
+}
+
+
+def sorted_out(found: dict[Path, str]) -> tuple[dict[Path, str], dict[Path, str]]:
+    """The images with their names, and the films with names that no two share when their endings are left off."""
+    from oneglance.formats.files import is_image_name
+    from oneglance.video import is_film, is_film_name
+
+    images: dict[Path, str] = {}
+    films: dict[Path, str] = {}
+    taken: set[str] = set()
+    for path, name in found.items():
+        if is_image_name(name) or not (is_film_name(name) or is_film(path)):
+            images[path] = name
+            continue
+        short = str(PurePosixPath(name).with_suffix(""))
+        if short.lower() in taken:
+            short = name
+        taken.add(short.lower())
+        films[path] = short
+    return images, films
 
 
 def collect(arguments: list[str]) -> dict[Path, str]:
-    """The image files that the arguments mean, each with a name that no other has: relative to its folder.
+    """The images and films that the arguments mean, each with a name that no other has: relative to its folder.
 
-    A file that is meant twice is taken once. Raises OneglanceError for an argument that means no image.
+    A file that is meant twice is taken once. Raises OneglanceError for an argument that means nothing.
     """
-    from oneglance.formats.files import walk_images
+    from oneglance.formats.files import is_image_name, walk
+    from oneglance.video import is_film_name
 
     found: dict[Path, str] = {}
     known: set[str] = set()
@@ -107,7 +212,7 @@ def collect(arguments: list[str]) -> dict[Path, str]:
     for argument in arguments:
         given = Path(argument)
         if given.is_dir():
-            some = [(given / name, name) for name in walk_images(given)]
+            some = [(given / name, name) for name in walk(given) if is_image_name(name) or is_film_name(name)]
         elif given.exists():
             some = [(given, given.name)]
         else:
@@ -117,7 +222,8 @@ def collect(arguments: list[str]) -> dict[Path, str]:
             matches = sorted(glob.glob(argument, recursive=True))  # noqa: PTH207
             some = [(Path(m), os.path.relpath(m, fixed)) for m in matches if Path(m).is_file()]
         if not some:
-            raise OneglanceError(f"{argument}: no image there" if given.exists() else f"{argument}: no such file")
+            missing = "no image and no film below it" if given.exists() else "no such file or folder"
+            raise OneglanceError(f"{argument}: {missing}")
         for path, name in some:
             place = os.path.realpath(path)
             if place in known:

@@ -15,6 +15,7 @@ from oneglance.cli.app import (
     next_step,
     out,
     progress,
+    runs_like,
     say,
     say_interrupted,
     score_table,
@@ -40,7 +41,12 @@ def train(
     ] = None,
     resume: Annotated[
         Path | None,
-        typer.Option("--resume", metavar="RUN", help="Go on with an interrupted run, as if it had not been."),
+        typer.Option(
+            "--resume",
+            metavar="RUN",
+            help="Go on with an interrupted run, as if it had not been.",
+            autocompletion=runs_like,
+        ),
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
     no_report: NoReport = False,
@@ -119,7 +125,7 @@ def _say_what_came_of_it(run: Run, report: Path | None) -> None:
         with problems.open(newline="", encoding="utf-8") as file:
             count = sum(1 for _ in csv.reader(file)) - 1
     if count > 0:
-        say(f"[yellow]{count} things were passed over[/]: see {problems}")
+        say(f"see {problems}", f"{count} things were passed over:")
     say(f"the run is in {run.folder}")
     if report is not None:
         say(f"the report is {report}")

@@ -16,7 +16,7 @@ import numpy as np
 
 from oneglance.annotations import Record, Segments
 from oneglance.decode import ImageError, decode, decode_mask
-from oneglance.errors import OneglanceError
+from oneglance.errors import OneglanceError, bare
 
 #: Fewer images than this are decoded here: starting workers would take longer.
 FEW = 200
@@ -61,12 +61,12 @@ def look(item: Item) -> Finding:
             said = f"{image.shape[1]}x{image.shape[0]} pixels, its labels are for {size[0]}x{size[1]}"
             finding.faults.append((item.path, said))
     except ImageError as error:
-        finding.faults.append((item.path, _bare(error, item.path)))
+        finding.faults.append((item.path, bare(error, item.path)))
     for task, path, values in item.masks:
         try:
             mask = decode_mask(path)
         except ImageError as error:
-            finding.faults.append((path, _bare(error, path)))
+            finding.faults.append((path, bare(error, path)))
             continue
         if all(size) and (mask.shape[1], mask.shape[0]) != size:
             said = f"the mask is {mask.shape[1]}x{mask.shape[0]}, its image {size[0]}x{size[1]}"
@@ -111,8 +111,3 @@ def _look_at(chunk: tuple[Item, ...]) -> list[Finding]:
 def _start() -> None:
     # Ctrl-C is the main process's affair; it ends its workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-def _bare(error: ImageError, path: str) -> str:
-    """The message without the file's name, which stands beside it."""
-    return str(error).removeprefix(path).removeprefix(": ")

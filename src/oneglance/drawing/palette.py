@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -47,15 +48,29 @@ def colour_of(name: str, colours: Mapping[str, Colour]) -> Colour:
 
 
 def numbered(number: int) -> Colour:
-    """The colour of the class of this number: the palette's first, then ever new ones."""
-    if number < len(PALETTE):
-        return PALETTE[number]
-    # Steps of the golden angle never come back to a hue; three brightnesses keep neighbours apart.
-    hue, saturation, value = (
-        int(number * 137.508) % 360 // 2,
-        (150, 200, 110)[number % 3],
-        (235, 190, 255)[number % 3],
-    )
-    hsv = np.array([[[hue, saturation, value]]], np.uint8)
-    red, green, blue = cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)[0, 0].tolist()
-    return red, green, blue
+    """The colour of the class of this number: the palette's first, then ever new ones, then the same again."""
+    known = _further()
+    return known[number % len(known)]
+
+
+@cache
+def _further(count: int = 256) -> tuple[Colour, ...]:
+    """The palette and after it, each time, the colour that is farthest from all before it, in CIELAB."""
+    steps = np.arange(0, 256, 17, dtype=np.uint8)
+    all_rgb = np.stack(np.meshgrid(steps, steps, steps, indexing="ij"), -1).reshape(-1, 3)
+    lightness = _lab(all_rgb)[:, 0]
+    # What is nearly black or white is lost on dark or bright ground.
+    rgb = all_rgb[(lightness > 35) & (lightness < 92)]
+    lab, chosen = _lab(rgb), list(PALETTE)
+    nearest = np.min(np.linalg.norm(lab[:, None] - _lab(np.array(PALETTE, np.uint8))[None], axis=-1), axis=1)
+    while len(chosen) < count:
+        best = int(nearest.argmax())
+        red, green, blue = rgb[best].tolist()
+        chosen.append((red, green, blue))
+        nearest = np.minimum(nearest, np.linalg.norm(lab - lab[best], axis=-1))
+    return tuple(chosen)
+
+
+def _lab(rgb: np.ndarray) -> np.ndarray:
+    """CIELAB, float32 [N, 3], of colours uint8 [N, 3]."""
+    return cv2.cvtColor((rgb[None] / 255).astype(np.float32), cv2.COLOR_RGB2LAB)[0]

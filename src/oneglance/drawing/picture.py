@@ -27,7 +27,7 @@ from oneglance.annotations import (
     Segments,
     Tags,
 )
-from oneglance.drawing.lettering import INK, STRIP, Line, Tag, caption, font_height, place_tags
+from oneglance.drawing.lettering import INK, STRIP, Line, Tag, caption, font_height, place_tags, rows_needed
 from oneglance.drawing.palette import Colour, class_colours, colour_of, numbered
 from oneglance.formats.rle import decode as decode_rle
 
@@ -38,8 +38,14 @@ Picture = NDArray[np.uint8]
 
 #: A drawing's longer side has at least so many pixels, so that text in it can be read.
 SMALLEST = 384
+#: A picture has at least this width, so that the strip can be read.
+NARROWEST = 288
+#: Rows of a task in the strip of a film.
+MOST_ROWS = 3
 #: More points than this are drawn in one colour and not named.
 NAMED_POINTS = 16
+#: How much of a class's colour there is in a pixel of a segmentation.
+SEGMENTS = 0.55
 _SHIFT = 4  # fractional bits of OpenCV's coordinates
 
 
@@ -49,18 +55,20 @@ def draw(
     tasks: Mapping[str, Task[Any]],
     *,
     min_score: float = 0.25,
+    steady: bool = False,
 ) -> Picture:
     """An image with everything that is said of it.
 
     Args:
         image: uint8 [H, W, 3] RGB; it is not changed.
-        annotations: by task, in pixels of the image. A task of ``tasks`` that is missing here, or None, is
-        unknown, and
-            the strip below the image says so.
+        annotations: by task, in pixels of the image. A task of ``tasks`` that is missing here, or None, is unknown,
+            and the strip below the image says so.
         tasks: the questions; they give the names of classes and points.
         min_score: objects with a lower score are left out; labels have no score and are always drawn.
+        steady: all images of one size give pictures of one size, each task's line at its own height: for films.
 
-    Returns a picture uint8 [H', W', 3]: the image, enlarged where it is small, and the strip.
+    Returns a picture uint8 [H', W', 3]: the image, enlarged where it is small, beside it a margin where it is narrow,
+    and the strip below.
     """
     scale = max(1.0, SMALLEST / max(image.shape[:2]))
     canvas = _enlarged(image, scale)
@@ -72,9 +80,15 @@ def draw(
             annotation = annotations.get(name)
             if isinstance(annotation, kind):
                 painter.paint(annotation, tasks.get(name))
+    if canvas.shape[1] < NARROWEST:
+        canvas = np.concatenate([canvas, _blank(canvas.shape[0], NARROWEST - canvas.shape[1])], 1)
     place_tags(canvas, painter.tags, painter.text)
     lines = [_line(name, annotations.get(name), tasks.get(name), painter) for name in names]
-    return np.concatenate([canvas, caption(lines, canvas.shape[1], painter.text)])
+    rows = None
+    if steady:
+        fullest = tuple(_fullest(name, tasks.get(name)) for name in names)
+        rows = rows_needed(fullest, canvas.shape[1], painter.text, MOST_ROWS)
+    return np.concatenate([canvas, caption(lines, canvas.shape[1], painter.text, rows)])
 
 
 def sheet(
@@ -147,21 +161,26 @@ class _Painter:
     def _segments(self, annotation: Segments) -> None:
         if annotation.indices is None or annotation.classes is None:
             return
-        table = np.zeros((256, 3), np.uint8)
+        table = np.zeros((256, 1, 3), np.uint8)
         for index, name in enumerate(annotation.classes):
             table[index] = colour_of(name, self.colours)
         size = (self.canvas.shape[1], self.canvas.shape[0])
         indices = cv2.resize(annotation.indices, size, interpolation=cv2.INTER_NEAREST)
-        known = indices < len(annotation.classes)
         # Shaded rather than mixed: on a bright sky or a dark road, a mixture would no longer have the
         # legend's hue.
-        grey = cv2.cvtColor(self.canvas, cv2.COLOR_RGB2GRAY)[..., None]
-        shaded = table[indices] * (0.45 + 0.55 / 255 * grey)
-        self._blend(known, shaded, 0.7)
-        # Void stays as it is, but for a hatching that tells it from a class of dull colour.
-        rows, columns = np.nonzero(~known)
-        stripes = (rows + columns) % (8 * self.stroke) < self.stroke
-        self.canvas[rows[stripes], columns[stripes]] = self.canvas[rows[stripes], columns[stripes]] // 2 + 100
+        grey = cv2.cvtColor(self.canvas, cv2.COLOR_RGB2GRAY)
+        shade = cv2.convertScaleAbs(grey, alpha=0.45, beta=0.55 * 255)
+        plain = cv2.LUT(cv2.merge([indices] * 3), table)
+        shaded = cv2.multiply(plain, cv2.merge([shade] * 3), scale=1 / 255)
+        mixed = cv2.addWeighted(self.canvas, 1 - SEGMENTS, shaded, SEGMENTS, 0)
+        void = indices >= len(annotation.classes)
+        if void.any():
+            # Void stays as it is, but for a hatching that tells it from a class of dull colour.
+            mixed[void] = self.canvas[void]
+            rows, columns = (np.arange(side, dtype=np.int32) for side in void.shape)
+            stripes = (np.add.outer(rows, columns) % (8 * self.stroke) < self.stroke) & void
+            mixed[stripes] = mixed[stripes] // 2 + 100
+        self.canvas[:] = mixed
 
     def _surface(self, item: Instance) -> None:
         colour = colour_of(item.label, self.colours)
@@ -175,7 +194,12 @@ class _Painter:
                 cv2.fillPoly(full, [self._fixed(part)], 1, cv2.LINE_8, _SHIFT)
         else:
             return
-        self._blend(full > 0, np.array(colour), 0.4)
+        left, top, w, h = cv2.boundingRect(full)
+        if not w:
+            return
+        here = self.canvas[top : top + h, left : left + w]
+        mixed = cv2.addWeighted(here, 0.6, np.full_like(here, colour), 0.4, 0)
+        cv2.copyTo(mixed, full[top : top + h, left : left + w], here)
         outlines, _ = cv2.findContours(full, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
         cv2.drawContours(self.canvas, outlines, -1, colour, self.stroke - 1, cv2.LINE_AA)
 
@@ -193,7 +217,7 @@ class _Painter:
             names = task.column.points if task is not None else ()
             self._points(item.points, names, colour, task, named=False)
         if corner is not None:
-            self.tags.append(Tag(_title(item), corner, colour))
+            self.tags.append(Tag(_title(item), corner, colour, short=item.label))
 
     def _box(self, box: tuple[float, float, float, float], colour: Colour, *, dashed: bool) -> None:
         x1, y1, x2, y2 = box
@@ -232,13 +256,12 @@ class _Painter:
         # Many points on a small face would run into one another.
         radius = 1.7 * self.stroke + 1 if few else float(np.clip(spread / 90, 1, 1.3 * self.stroke + 1))
         for k in np.flatnonzero(labelled).tolist():
-            colour = numbered(k) if few and named else base
             at = tuple(int(v) for v in self._fixed(points.xy[k]))
-            self._dot(at, radius, colour, hollow=int(points.visibility[k]) == HIDDEN)
+            self._dot(at, radius, base, hollow=int(points.visibility[k]) == HIDDEN)
             if few and named and k < len(names):
                 x, y = (float(v) for v in points.xy[k] * self.scale)
                 box = (x - radius, y - radius, x + radius, y + radius)
-                self.tags.append(Tag(names[k], box, colour, small=True))
+                self.tags.append(Tag(names[k], box, base, small=True))
 
     def _dot(self, at: tuple[int, ...], radius: float, colour: Colour, *, hollow: bool) -> None:
         unit = 1 << _SHIFT
@@ -253,10 +276,6 @@ class _Painter:
         """Image coordinates [..., 2] as OpenCV's fixed-point ones, whose integers are pixel centres."""
         pixels = np.clip(np.asarray(xy, np.float64) * self.scale - 0.5, -30_000, 30_000)
         return np.round(pixels * (1 << _SHIFT)).astype(np.int32)
-
-    def _blend(self, where: NDArray[np.bool_], colours: np.ndarray, weight: float) -> None:
-        mixed = self.canvas * (1 - weight) + colours * weight
-        self.canvas[where] = np.round(mixed[where]).astype(np.uint8)
 
 
 def _size(item: Instance) -> float:
@@ -298,6 +317,24 @@ def _line(name: str, annotation: Annotation | None, task: Task[Any] | None, pain
             return _objects(name, annotation, painter)
         case Segments():
             return _segments(name, annotation, painter)
+
+
+def _fullest(name: str, task: Task[Any] | None) -> Line:
+    """About the longest thing that :func:`_line` may say of a task."""
+    if task is None:
+        return Line(f"{name}: unknown")
+    longest = max(task.classes, key=len, default="unknown")
+    if task.annotation is Label:
+        return Line(f"{name}: {longest} 0.00")
+    if task.annotation is Tags:
+        return Line(f"{name}: {', '.join(f'{label} 0.00' for label in task.classes)}")
+    if task.annotation is Numbers:
+        return Line(f"{name}: {', '.join(f'{target} -0.0001234' for target in task.column.targets)}")
+    if task.annotation is Points:
+        count = len(task.column.points)
+        return Line(f"{name}: {count} of {count} points, {count} hidden", dots=((INK, ""),))
+    many = "99 " if task.annotation is Instances else ""
+    return Line(f"{name}:", dots=tuple((INK, many + label) for label in task.classes), after=" (99% void)")
 
 
 def _tags(annotation: Tags, classes: Sequence[str]) -> str:

@@ -65,7 +65,9 @@ def score(
     rows = manifest.rows(split=split)
     if not len(rows):
         known = sorted({str(name) for name in manifest.values("split") if name})
-        raise OneglanceError(f"no image is in split {split!r}; the splits are: {', '.join(known) or 'none'}")
+        raise OneglanceError(
+            f"no image is in split {split!r}; the splits are: {', '.join(known) or 'none'} (`--split`)"
+        )
     settings = model.config.train
     images = AnnotatedImages(manifest, model.tasks, model.size)
     workers = default_workers() if settings.workers is None else settings.workers

@@ -87,7 +87,10 @@ def resume(folder: str | Path, quiet: bool = False) -> Run:
     """
     folder = Path(folder)
     if not (folder / CONFIG).is_file() or not (folder / MANIFEST).is_file():
-        raise OneglanceError(f"{folder}: not a run that can be resumed (no {CONFIG} or {MANIFEST})")
+        raise OneglanceError(
+            f"{folder}: not a run that can be resumed (no {CONFIG} or {MANIFEST}); "
+            "give the folder that `oneglance train` wrote"
+        )
     if (folder / LAST).is_file():
         raise OneglanceError(f"{folder}: this training is finished; train into a new folder to train anew")
     settings = parse_config(read_yaml(folder / CONFIG), str(folder / CONFIG))

@@ -24,6 +24,7 @@ from oneglance.data.mixing import MixedBatches
 from oneglance.errors import OneglanceError, Problem, Problems, nearest
 from oneglance.evaluation.evaluate import Scores, evaluate, mean_relative_score
 from oneglance.manifest import Manifest
+from oneglance.network.device import device_of
 from oneglance.network.network import Network
 from oneglance.tasks import create_tasks
 from oneglance.tasks.base import Task
@@ -103,9 +104,10 @@ class Training:
         self.quiet = quiet
         self._reported: set[str] = set()
         # Fabric places the network; autocast is ours, since the balance calls backward itself.
+        device_of(self.settings.device, "train.device")
         try:
             self.fabric = Fabric(accelerator=self.settings.device, devices=1)
-        except (ValueError, RuntimeError) as error:
+        except (ValueError, RuntimeError, ImportError) as error:
             raise OneglanceError(f"train.device {self.settings.device!r} can't be used here: {error}") from error
         self.bf16 = _bf16(self.settings)
         torch.manual_seed(self.settings.seed)
