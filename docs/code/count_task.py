@@ -15,6 +15,7 @@ from oneglance.annotations import Annotation, Numbers
 from oneglance.data.geometry import Frame
 from oneglance.manifest import Column
 from oneglance.tasks.base import FeatureSpec, Outputs, Targets, Task, TaskSettings, masked_mean
+from oneglance.tasks.charts import Chart, Histogram
 from oneglance.tasks.classification import PooledLinear
 
 
@@ -31,6 +32,7 @@ class Count(Task[CountSettings]):
     kind = "count"
     annotation = Numbers
     score = "mae"
+    score_means = "by how much the count is off, on the average of the images that were counted"
     higher_is_better = False
 
     @property
@@ -55,6 +57,10 @@ class Count(Task[CountSettings]):
     def metric(self) -> CountMetric:
         return CountMetric()
 
+    def quality(self, predicted: Numbers, truth: Numbers) -> float:
+        """1 / (1 + error), to rank images by; NaN where nobody counted."""
+        return 1 / (1 + abs(float(predicted.values[0] - truth.values[0])))
+
 
 class CountMetric:
     """The mean absolute error over the images whose count is known."""
@@ -68,3 +74,10 @@ class CountMetric:
 
     def compute(self) -> dict[str, float]:
         return {"mae": float(np.mean(self._errors)) if self._errors else float("nan")}
+
+    def charts(self) -> list[Chart]:
+        if not self._errors:
+            return []
+        counts, edges = np.histogram(self._errors, bins=20)
+        note = "How many images are off by how much."
+        return [Histogram("error_histogram", "Error of the count", note, "error", "images", edges, counts)]

@@ -55,29 +55,46 @@ def test_what_is_read_is_what_was_drawn_and_the_rest_is_unknown(read: tuple[Conf
     for drawing, annotations, split in drawn(read[1]):
         assert split == drawing.split
         for task in COLUMNS:
-            if task != drawing.task:
+            if task not in drawing.tasks:
                 assert annotations.get(task) is None
-        truth, found = drawing.draw(SIZE)[1], annotations[drawing.task]
-        match truth:
-            case Label(name):
-                assert isinstance(found, Label)
-                assert found.name == name
-            case Instances(items):
-                assert isinstance(found, Instances)
-                assert len(found) == len(items)
-                for one, other in zip(items, found.items, strict=True):
-                    assert one.label == other.label
-                    assert np.array_equal(one.box, other.box)
-                    assert other.points is other.rle is other.polygons is None
-            case Points(xy, visibility):
-                assert isinstance(found, Points)
-                assert np.array_equal(xy, found.xy)
-                assert np.array_equal(visibility, found.visibility)
-            case Segments():
-                assert isinstance(found, Segments)
-                assert found.path is not None
-                assert found.values == tuple(enumerate(COLUMNS["ground"].classes))
-                assert np.array_equal(decode_mask(found.path), truth.indices)
+        for task, truth in drawing.draw(SIZE)[1].items():
+            compare(truth, annotations[task])
+
+
+def compare(truth: object, found: object) -> None:
+    """Both say the same, as far as the format can say it."""
+    match truth:
+        case Label(name):
+            assert isinstance(found, Label)
+            assert found.name == name
+        case Instances(items):
+            assert isinstance(found, Instances)
+            assert len(found) == len(items)
+            for one, other in zip(items, found.items, strict=True):
+                assert one.label == other.label
+                assert np.array_equal(one.box, other.box)
+                assert (one.crowd, one.difficult) == (other.crowd, other.difficult)
+                assert other.points is other.rle is other.polygons is None
+        case Points(xy, visibility):
+            assert isinstance(found, Points)
+            assert np.array_equal(xy, found.xy)
+            assert np.array_equal(visibility, found.visibility)
+        case Segments():
+            assert isinstance(found, Segments)
+            assert found.path is not None
+            assert found.values == tuple(enumerate(COLUMNS["ground"].classes))
+            assert np.array_equal(decode_mask(found.path), truth.indices)
+
+
+def test_what_is_tiny_is_not_asked_for() -> None:
+    """A crowd in COCO's words, difficult in VOC's: neither an object to be found nor background."""
+    sizes: dict[bool, list[float]] = {True: [], False: []}
+    for drawing in plan_street(60, 0):
+        for item in getattr(drawing.draw(SIZE)[1].get("objects"), "items", ()):
+            assert not (item.crowd if drawing.source == "town" else item.difficult)
+            sizes[item.crowd or item.difficult].append(float(np.prod(item.box[2:] - item.box[:2])))
+    assert max(sizes[True]) > 0
+    assert np.median(sizes[True]) < np.median(sizes[False]) / 3
 
 
 def test_splits_share_nothing() -> None:

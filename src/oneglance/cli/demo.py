@@ -50,7 +50,9 @@ def demo(
         )
 
     say(f"training one network for all tasks, from scratch: about {MINUTES} minutes on two cores", "2/3", "bold")
-    from oneglance.evaluation.api import evaluate_model
+    from oneglance.errors import Problems
+    from oneglance.evaluation.api import plots_path, report_path, score
+    from oneglance.evaluation.report import write_report
     from oneglance.manifest import Manifest
     from oneglance.model import load
     from oneglance.training import api
@@ -62,13 +64,20 @@ def demo(
     manifest = Manifest.read(run.folder / api.MANIFEST)
     with progress() as bar:
         seen = bar.add_task("scoring", total=len(manifest.rows(split="test")))
-        scores = evaluate_model(model, manifest, "test", on_batch=lambda count: bar.advance(seen, count))
-    (run.folder / "scores_test.json").write_text(json.dumps(finite(scores), indent=2) + "\n", encoding="utf-8")
+        scored = score(model, manifest, "test", on_batch=lambda count: bar.advance(seen, count), rank=True)
+    (run.folder / "scores_test.json").write_text(json.dumps(finite(scored.scores), indent=2) + "\n", encoding="utf-8")
+    page = report_path(run.folder, "test")
+    write_report(
+        page, folder=run.folder, model=model, manifest=manifest, scored=scored, plots=plots_path(page),
+        problems=Problems(),
+    )  # fmt: skip
     picture = folder / "answers.png"
     _answers(model, manifest, picture)
-    out().print(score_table(scores, model.tasks, "scores on unseen scenes", most=3))
+    out().print(score_table(scored.scores, model.tasks, "scores on unseen scenes", most=3))
     minutes = (time.monotonic() - began) / 60
-    say(f"{minutes:.1f} minutes in all; pictures: {picture}")
+    say(f"{minutes:.1f} minutes in all")
+    say(str(page), "the report:", "bold")
+    say(str(picture), "pictures:", "bold")
     next_step(f"oneglance init FOLDER_OF_YOUR_DATA    (the demo's own configuration: {config})")
 
 

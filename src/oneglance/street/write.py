@@ -34,12 +34,20 @@ COLUMNS = {
     "face": Column("points", points=face.POINTS),
     "plate": Column("points", points=plate.CORNERS),
 }
-#: Sources: name, format, the one task it is labelled for, how many images it has for each scene that is asked for (the
-#: scenes' sources sum to 1, the crops come on top).
+#: Sources: name, the tasks that it is labelled for, how many images it has for each scene that is asked for (those of
+#: the scenes' sources sum to 1, the crops come on top).
 SOURCES = (
-    ("cars", "coco", "objects", 0.30), ("town", "voc", "objects", 0.15), ("ground", "masks", "ground", 0.275),
-    ("weather", "folder", "weather", 0.275), ("faces", "csv", "face", 0.4), ("plates", "csv", "plate", 0.4),
+    ("cars", ("objects",), 0.30), ("town", ("objects",), 0.15), ("ground", ("ground", "objects"), 0.40),
+    ("weather", ("weather",), 0.15), ("faces", ("face",), 0.15), ("plates", ("plate",), 0.15),
 )  # fmt: skip
+#: How they are written: source, format, task, folder. The boxes of `ground` are said in a file of their own.
+_WRITTEN = (
+    ("cars", "coco", "objects", "cars"), ("town", "voc", "objects", "town"), ("ground", "masks", "ground", "ground"),
+    ("ground", "coco", "objects", "ground/boxes"), ("weather", "folder", "weather", "weather"),
+    ("faces", "csv", "face", "faces"), ("plates", "csv", "plate", "plates"),
+)  # fmt: skip
+#: A smaller object is not asked for: a crowd in COCO's words, difficult in Pascal VOC's. In pixels of a 256 px scene.
+LEAST_SIDE, LEAST_AREA = 10.0, 300.0
 #: Shares of the splits.
 SPLITS = (("train", 0.7), ("val", 0.12), ("test", 0.18))
 #: People from this number on are seen in the split `test` only.
@@ -52,35 +60,44 @@ _IN_PROCESS = 48
 
 @dataclass(frozen=True)
 class Drawing:
-    """One image of the data set: its source, split and task, the seed it is drawn from, and its file's name."""
+    """One image of the data set: its source, split and tasks, the seed it is drawn from, and its file's name."""
 
     source: str
     split: str
-    task: str
+    tasks: tuple[str, ...]
     seed: int
     name: str
     weather: str | None = None
     identity: int | None = None
 
-    def draw(self, size: tuple[int, int]) -> tuple[Picture, Annotation]:
-        """The image, uint8 [H, W, 3], and what its source says of it."""
-        if self.task == "face":
+    def draw(self, size: tuple[int, int]) -> tuple[Picture, dict[str, Annotation | None]]:
+        """The image, uint8 [H, W, 3], and what its source says of it, by task."""
+        if self.tasks == ("face",):
             crop = draw_face(self.seed, FACE_SIZE, self.identity)
-            return crop.image, crop.points
-        if self.task == "plate":
+            return crop.image, {"face": crop.points}
+        if self.tasks == ("plate",):
             crop = draw_plate(self.seed, PLATE_SIZE)
-            return crop.image, crop.points
+            return crop.image, {"plate": crop.points}
         scene = draw_scene(self.seed, size, self.weather)
-        if self.task == "weather":
-            return scene.image, scene.weather
-        if self.task == "ground":
-            return scene.image, scene.ground
-        # Boxes only: this source's people drew no outlines.
-        items = tuple(
-            Instance(item.label, item.box, truncated=item.truncated and self.source == "town")
-            for item in scene.objects.items if item.label in DETECTED
-        )  # fmt: skip
-        return scene.image, Instances(items)
+        known: dict[str, Annotation | None] = {
+            "weather": scene.weather,
+            "ground": scene.ground,
+            "objects": self._boxes(scene.objects, max(size) / 256),
+        }
+        return scene.image, {task: known[task] for task in self.tasks}
+
+    def _boxes(self, objects: Instances, scale: float) -> Instances:
+        """Boxes only (nobody drew outlines) of what this data set's people looked for."""
+        items = []
+        for item in objects.items:
+            if item.label not in DETECTED or item.box is None:
+                continue
+            width, height = (item.box[2:] - item.box[:2]) / scale
+            tiny = bool(min(width, height) < LEAST_SIDE or width * height < LEAST_AREA)
+            voc = self.source == "town"
+            cut = item.truncated and voc
+            items.append(Instance(item.label, item.box, crowd=tiny and not voc, difficult=tiny and voc, truncated=cut))
+        return Instances(tuple(items))
 
 
 def plan_street(scenes: int, seed: int) -> list[Drawing]:
@@ -90,7 +107,7 @@ def plan_street(scenes: int, seed: int) -> list[Drawing]:
     strangers.
     """
     drawings: list[Drawing] = []
-    for source, _, task, share in SOURCES:
+    for source, tasks, share in SOURCES:
         count = max(len(SPLITS), round(scenes * share))
         edges = [max(1, round(count * part)) for _, part in SPLITS[1:]]
         counts = [count - sum(edges), *edges]
@@ -98,12 +115,12 @@ def plan_street(scenes: int, seed: int) -> list[Drawing]:
         for (split, _), many in zip(SPLITS, counts, strict=True):
             for _ in range(many):
                 own = seed * 1_000_003 + len(drawings)
-                weather = WEATHERS[number % len(WEATHERS)] if task == "weather" else None
+                weather = WEATHERS[number % len(WEATHERS)] if "weather" in tasks else None
                 who = None
-                if task == "face":
+                if "face" in tasks:
                     strangers = face.PEOPLE - STRANGERS
                     who = STRANGERS + own * 7919 % strangers if split == "test" else own * 7919 % STRANGERS
-                drawings.append(Drawing(source, split, task, own, f"{source}_{number:05d}.jpg", weather, who))
+                drawings.append(Drawing(source, split, tasks, own, f"{source}_{number:05d}.jpg", weather, who))
                 number += 1
     return drawings
 
@@ -144,8 +161,9 @@ def write_street(
         for count, (drawing, record) in enumerate(_drawn(drawings, staging, size, workers), 1):
             done.setdefault(drawing.source, []).append(record)
             on_image(count)
-        for source, format_, task, _ in SOURCES:
-            FORMATS[format_].write(done[source], {task: COLUMNS[task]}, folder / source, WriteOptions(images="link"))
+        for source, format_, task, target in _WRITTEN:
+            options = WriteOptions(images="link" if target == source else "none")
+            FORMATS[format_].write(done[source], {task: COLUMNS[task]}, folder / target, options)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
     path = folder / "street.yaml"
@@ -171,7 +189,7 @@ def _drawn(
 
 def _make(drawing: Drawing, staging: Path, size: tuple[int, int]) -> Record:
     """Draw one image, write it, and give its record."""
-    image, annotation = drawing.draw(size)
+    image, annotations = drawing.draw(size)
     path = staging / drawing.name
     good, data = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
     if not good:
@@ -179,18 +197,20 @@ def _make(drawing: Drawing, staging: Path, size: tuple[int, int]) -> Record:
     path.write_bytes(data.tobytes())
     height, width = image.shape[:2]
     record = Record(path, width, height, drawing.split, drawing.source)
-    return replace(record, annotations={drawing.task: annotation})
+    return replace(record, annotations=annotations)
 
 
 def _yaml() -> str:
     def words(names: tuple[str, ...]) -> str:
         return "[" + ", ".join(names) + "]"
 
-    coco = "\n".join(
-        f"  - {{format: coco, name: cars, root: cars, images: images, labels: annotations/objects_{split}.json, "
-        f"split: {split}, tasks: [objects]}}"
-        for split, _ in SPLITS
-    )
+    def coco(name: str, images: str, labels: str) -> str:
+        return "\n".join(
+            f"  - {{format: coco, name: {name}, root: {name}, images: {images.format(split)}, "
+            f"labels: {labels}/objects_{split}.json, split: {split}, tasks: [objects]}}"
+            for split, _ in SPLITS
+        )
+
     splits = {
         kind: "{" + ", ".join(f"{split}: {kind}/{split}" for split, _ in SPLITS) + "}" for kind in ("images", "masks")
     }
@@ -206,39 +226,42 @@ def _yaml() -> str:
     return f"""\
 # Drawn streets: five questions, one network. Written by oneglance; every image is drawn, nothing in it exists.
 #
-# No image is labelled for everything. Each source answers one question and says nothing of the others: there, they are
-# unknown, which is not the same as "nothing there".
+# No image is labelled for everything. Each source answers one question or two and says nothing of the others: there,
+# they are unknown, which is not the same as "nothing there".
 tasks:
   # What is the weather like? Night is one of the answers.
   weather: {{kind: classification, classes: {words(WEATHERS)}}}
-  # Where are the cars and the people?
+  # Where are the cars and the people? (Tiny ones are marked as crowds or difficult: neither asked for nor wrong.)
   objects: {{kind: detection, classes: {words(DETECTED)}}}
   # What is each pixel? Lamp posts and signs are none of these: void, 255 in the masks.
-  ground: {{kind: segmentation, classes: {words(CLASSES)}}}
+  ground: {{kind: segmentation, classes: {words(CLASSES)}, width: 32}}
   # Where are eyes, nose and mouth in a picture of a face? Left and right are the picture's.
   face:
     kind: keypoints
     points: {words(face.POINTS)}
     flip: [[left_eye, right_eye], [left_mouth, right_mouth]]
     normaliser: diagonal
+    width: 32
   # Where are the corners of a licence plate?
   plate:
     kind: keypoints
     points: {words(plate.CORNERS)}
     flip: [[top_left, top_right], [bottom_left, bottom_right]]
     normaliser: diagonal
+    width: 32
 sources:
   # Street scenes with boxes, in COCO's JSON: a file for each split.
-{coco}
+{coco("cars", "images", "annotations")}
   # Other street scenes with boxes, in Pascal VOC's XML; its lists in ImageSets/Main say which split.
   - {{format: voc, name: town, root: town, tasks: [objects]}}
-  # Other scenes with a mask PNG each: value k is the k-th class.
+  # Other scenes with a mask PNG each: value k is the k-th class. The same images have boxes, in COCO's JSON.
   - format: masks
     name: ground
     root: ground
     images: {splits["images"]}
     labels: {splits["masks"]}
     tasks: [ground]
+{coco("ground", "images/{}", "boxes/annotations")}
   # Other scenes, sorted into a folder for each weather.
   - {{format: folder, name: weather, root: weather, tasks: [weather]}}
   # Faces close up, their five points in a table. The people of `test` are seen nowhere else.
@@ -246,6 +269,7 @@ sources:
   # Licence plates close up, their corners in a table.
 {table("plates", "plate")}
 # Small enough to be learned from scratch.
-trunk: {{backbone: mobilenetv4_conv_small, pretrained: false}}
-train: {{size: [256, 256]}}
+trunk: {{backbone: mobilenetv4_conv_small_050, pretrained: false, channels: 48}}
+augment: {{scale: [0.9, 1.4]}}
+train: {{size: [192, 192], epochs: 18, batch: 16, lr: 0.004, evaluate_every: 9}}
 """
