@@ -20,6 +20,10 @@ MINUTES = 5
 
 
 def demo(
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[KEY=VALUE]...", help="Keys of the street's YAML to change, such as train.epochs=60."),
+    ] = None,
     out_folder: Annotated[
         Path, typer.Option("--out", "-o", help="A new folder for the data, the run and the pictures.")
     ] = Path("oneglance-demo"),
@@ -36,7 +40,7 @@ def demo(
     \b
     [bold]Example[/]
       oneglance demo
-      oneglance demo --scenes 2000 --out big-demo
+      oneglance demo --scenes 2000 --out big-demo train.epochs=60    # hours, and much better answers
     """
     began = time.monotonic()
     folder = new_folder(out_folder)
@@ -57,7 +61,7 @@ def demo(
     from oneglance.model import load
     from oneglance.training import api
 
-    run = api.train(config, [f"train.seed={seed}"], out=folder / "run")
+    run = api.train(config, [f"train.seed={seed}", *(overrides or ())], out=folder / "run")
 
     say("scoring on unseen scenes", "3/3", "bold")
     model = load(run.folder)
