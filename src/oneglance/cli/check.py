@@ -81,6 +81,8 @@ def check(
             found.show(len(manifest), tasks)
             if page is not None:
                 say(f"samples are drawn on {page}")
+            if problems.wrong:
+                say("what is wrong is passed over in training; mend it, or go on without it")
             next_step(" ".join(["oneglance train", str(config), *(overrides or ())]))
     if problems.wrong:
         raise typer.Exit(1)

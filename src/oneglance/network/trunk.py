@@ -108,6 +108,9 @@ def _create(settings: TrunkSettings) -> tuple[Any, dict[str, Any]]:
 def _from_hub(name: str, options: dict[str, Any]) -> Any:
     import timm
 
+    log = logging.getLogger("huggingface_hub")
+    level = log.level
+    log.setLevel(logging.CRITICAL)  # it warns of every retry; what comes of them is said below
     try:
         return timm.create_model(name, features_only=True, pretrained=True, **options)
     except RuntimeError as error:
@@ -121,6 +124,8 @@ def _from_hub(name: str, options: dict[str, Any]) -> Any:
             f"trunk: the weights of {name!r} could not be fetched from the model hub ({type(error).__name__}). Without "
             "a connection, set trunk.pretrained to a weights file you have, or to false to train from scratch"
         ) from error
+    finally:
+        log.setLevel(level)
 
 
 def load_backbone(body: nn.Module, path: Path) -> None:
