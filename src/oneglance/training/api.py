@@ -16,6 +16,7 @@ from oneglance.errors import OneglanceError, Problems
 from oneglance.evaluation.evaluate import Scores
 from oneglance.ingest import build_manifest, write_problems
 from oneglance.manifest import Manifest
+from oneglance.network.device import device_of
 from oneglance.network.trunk import Backbone
 from oneglance.training.fit import LAST, STATE, Training
 from oneglance.training.machine import commits, machine
@@ -63,7 +64,8 @@ def train(
         hint = "; `--resume` goes on with it" if (folder / STATE).is_file() else ""
         raise OneglanceError(f"{folder}: not empty, and nothing is ever overwritten: choose another --out{hint}")
     settings = _absolute(settings, origin.resolve())
-    # A backbone that can't be had is said before anything is written; what the hub gives is kept in its cache.
+    # What can't be had is said before anything is written; the weights that the hub gives are kept in its cache.
+    device_of(settings.train.device, "train.device")
     Backbone(settings.trunk)
     folder.mkdir(parents=True, exist_ok=True)
     problems = Problems()
