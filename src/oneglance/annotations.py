@@ -127,7 +127,7 @@ class Instance:
 
 
 def changed(item: Instance, changes: dict[str, object]) -> Instance:
-    """The instance with some of its fields changed: dataclasses.replace at a tenth of its time, for the loader."""
+    """The instance with some of its fields changed: as dataclasses.replace does, but quickly enough for the loader."""
     new = object.__new__(Instance)
     new.__dict__.update(item.__dict__)
     new.__dict__.update(changes)

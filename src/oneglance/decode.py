@@ -96,8 +96,8 @@ def decode(path: str | Path, *, enough: tuple[int, int] | None = None) -> NDArra
 def decode_padded(path: str | Path, *, enough: tuple[int, int] | None = None) -> NDArray[np.uint8]:
     """:func:`decode` with four bytes a pixel, uint8 [H, W, 4], of which the last means nothing; not to be written to.
 
-    Of most images this is PIL's own memory, without a copy, and what is to be warped anyway is warped three times as
-    fast from it.
+    Of most images this is PIL's own memory, without a copy, and what is to be warped anyway is warped faster
+    from it.
     """
     with _opened(path) as (image, orientation):
         if enough is not None:

@@ -125,7 +125,7 @@ def never_labelled(manifest: Manifest, split: str = "train") -> Mapping[str, lis
     for name, column in manifest.columns.items():
         if column.type not in ("label", "tags", "instances") or not column.classes:
             continue
-        # In Arrow, a chunk at a time: a million rows take a second, and no Python object is made of them.
+        # In Arrow, a chunk at a time: no Python object is made of a row.
         seen = {label for chunk in table[name].chunks for label in _labels_in(chunk, column.type).to_pylist()}
         if set(column.classes) - seen:
             missing[name] = [c for c in column.classes if c not in seen]

@@ -60,7 +60,7 @@ class Prediction(Mapping[str, Annotation]):
     def plot(self, min_score: float = 0.25, tasks: Sequence[str] | None = None) -> Image.Image:
         """The image with all answers drawn, or those of some tasks; objects below ``min_score`` are left out."""
         asked = self._tasks if tasks is None else {name: self._tasks[name] for name in tasks}
-        answers = {name: self._answers[name] for name in asked}
+        answers = {name: answer for name, answer in self._answers.items() if name in asked}
         return Image.fromarray(draw(self.image, answers, asked, min_score=min_score))
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from oneglance.cli.app import finite, new_folder, next_step, out, progress, say, score_table
+from oneglance.cli.app import finite, new_folder, next_step, out, progress, say, score_table, told_if_it_fails
 
 if TYPE_CHECKING:
     from oneglance.manifest import Manifest
@@ -40,7 +40,7 @@ def demo(
     \b
     [bold]Example[/]
       oneglance demo
-      oneglance demo --scenes 2000 --out big-demo train.epochs=60    # hours, and much better answers
+      oneglance demo --scenes 2000 --out big-demo train.epochs=60
     """
     began = time.monotonic()
     folder = new_folder(out_folder)
@@ -71,10 +71,14 @@ def demo(
         scored = score(model, manifest, "test", on_batch=lambda count: bar.advance(seen, count), rank=True)
     (run.folder / "scores_test.json").write_text(json.dumps(finite(scored.scores), indent=2) + "\n", encoding="utf-8")
     page = report_path(run.folder, "test")
-    write_report(
-        page, folder=run.folder, model=model, manifest=manifest, scored=scored, plots=plots_path(page),
-        problems=Problems(),
-    )  # fmt: skip
+    undrawn = Problems()
+    with told_if_it_fails(run.folder):
+        write_report(
+            page, folder=run.folder, model=model, manifest=manifest, scored=scored, plots=plots_path(page),
+            problems=undrawn,
+        )  # fmt: skip
+    for problem in undrawn:
+        say(str(problem), "not in the report:")
     picture = folder / "answers.png"
     _answers(model, manifest, picture)
     out().print(score_table(scored.scores, model.tasks, "scores on unseen scenes", most=3))

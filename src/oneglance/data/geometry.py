@@ -173,7 +173,7 @@ def warp_image(
     """An image uint8 [H, W, 3] through the matrix, resampled once (bilinear), uint8 [h, w, 3].
 
     Args:
-        image: a fourth byte a pixel is allowed and left out; OpenCV warps four bytes three times as fast as three.
+        image: a fourth byte a pixel is allowed and left out; OpenCV warps four bytes faster than three.
         matrix: from the original's pixels to the output's.
         size_hw: (h, w) of the output.
         fill: colour where no image is.
@@ -224,7 +224,7 @@ def _to_opencv(back: Matrix, left: int, top: int) -> NDArray[np.float64]:
 
 
 def _filled(size_hw: tuple[int, int], fill: tuple[int, int, int]) -> NDArray[np.uint8]:
-    """An image of one colour, uint8 [h, w, 3]; of a grey, numpy writes it ten times as fast."""
+    """An image of one colour, uint8 [h, w, 3]; of a grey, numpy writes it faster."""
     return np.full((*size_hw, 3), fill[0] if len(set(fill)) == 1 else fill, np.uint8)
 
 

@@ -33,7 +33,7 @@ def default_workers() -> int:
 class Packed:
     """A batch on its way from a worker to the main process: all its tensors in one piece of memory.
 
-    Sharing a tensor between processes costs a third of a millisecond however small it is, and a batch of many tasks
+    Sharing a tensor between processes has its price however small it is, and a batch of many tasks
     has dozens; so there is only one to share (and to pin, for a GPU).
     """
 
@@ -86,7 +86,7 @@ _ALIGNED = 64
 
 
 def _keep_memory(_: int) -> None:
-    """Have a worker keep the memory it frees: asking the kernel for the next image's anew takes a tenth of its time.
+    """Have a worker keep the memory it frees: asking the kernel anew for every image takes time.
 
     A setting of glibc; elsewhere this does nothing.
     """
