@@ -1,7 +1,8 @@
 """Colour varied from one look at an image to the next.
 
 Brightness, contrast, saturation and hue are one 3x3 matrix and an offset, applied in a single pass: hue as a
-rotation in the YIQ space, as colour television does it: torchvision's kernels, one after the other, take far longer. Nothing is clipped between the steps, so their order hardly matters.
+rotation in the YIQ space, as colour television does it: torchvision's kernels, one after the other, take far
+longer. Nothing is clipped between the steps, so their order hardly matters.
 """
 
 from __future__ import annotations
