@@ -39,7 +39,7 @@ class LinearKeypoints(Keypoints):
         xy = outputs["logits"].float().unflatten(-1, (-1, 2)) + 0.5
         labelled = (targets["visibility"] != UNLABELLED)[..., None].expand_as(xy)
         truth = torch.where(labelled, targets["xy"], torch.zeros_like(xy))
-        return {"xy": 100 * masked_mean((xy - truth) ** 2, labelled)}
+        return {"xy": 10 * masked_mean((xy - truth) ** 2, labelled)}
 
     def decode(self, outputs: Outputs, frames: Sequence[Frame]) -> list[Annotation]:
         xy = (outputs["logits"].float().unflatten(-1, (-1, 2)) + 0.5).cpu().numpy()

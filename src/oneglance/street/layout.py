@@ -66,7 +66,7 @@ def choose_camera(rng: np.random.Generator, layout: Layout, size: tuple[int, int
         x, tall = rng.uniform(-1, 1) * layout.road, rng.uniform(2.8, 4.2)
     aim = -float(x) / (layout.road + 4) * 0.12
     centre = (width * (0.5 + aim + rng.uniform(-0.12, 0.12)), height * rng.uniform(0.40, 0.53))
-    return Camera(unit * rng.uniform(1.0, 1.65), float(tall), float(x), centre)
+    return Camera(unit * rng.uniform(1.35, 2.0), float(tall), float(x), centre)
 
 
 def place_cars(rng: np.random.Generator, layout: Layout, camera: Camera) -> list[Car]:
@@ -79,7 +79,7 @@ def place_cars(rng: np.random.Generator, layout: Layout, camera: Camera) -> list
         for side, heading in ((1, 0.0), (-1, np.pi)):
             x = side * (lane + 0.5) * LANE
             z = first + rng.exponential(7.0) + 1.5
-            while z < 48:
+            while z < 40:
                 if rng.random() < 0.72 and not _in_crossing(layout, z, 3):
                     sway = (x + rng.uniform(-0.35, 0.35), z)
                     cars.append(choose_car(rng, sway, float(heading + rng.normal(0, 0.03))))
@@ -88,7 +88,7 @@ def place_cars(rng: np.random.Generator, layout: Layout, camera: Camera) -> list
         if not there:
             continue
         z = rng.uniform(1, 7)
-        while z < 34:
+        while z < 30:
             if rng.random() < 0.6 and not _in_crossing(layout, z, 5):
                 heading = rng.normal(0, 0.03) + (0.0 if side > 0 or rng.random() < 0.3 else np.pi)
                 cars.append(
@@ -111,24 +111,25 @@ def place_cars(rng: np.random.Generator, layout: Layout, camera: Camera) -> list
 def place_people(
     rng: np.random.Generator, layout: Layout, camera: Camera, light: Light, cars: list[Car]
 ) -> list[Person]:
-    """People on the pavements, some close by, some on the road where no car stands."""
+    """People on the pavements, some close by, some before the camera where no car stands."""
     people: list[Person] = []
     reach = 0.92 * camera.centre[0]
     if rng.random() < 0.08:
         return people
-    for _ in range(int(rng.integers(1, 7))):
+    for _ in range(int(rng.integers(1, 5))):
         side = int(rng.choice([-1, 1]))
         x = side * (layout.road + rng.uniform(0.18, 0.85) * layout.pavement)
-        z = float(np.exp(rng.uniform(np.log(2.4), np.log(20))))
+        z = float(np.exp(rng.uniform(np.log(2.4), np.log(12))))
         # As near as can be seen; farther off where the pavement would be beside the picture.
         z = max(z, abs(x - camera.x) * camera.focal / reach * float(rng.uniform(1.0, 1.4)))
         turn = float(rng.choice([0.0, 0.0, 0.0, np.pi]) + rng.normal(0, 0.35))
         people.append(choose_person(rng, (float(x), z), turn, int(rng.integers(PEOPLE)), light))
-    for _ in range(int(rng.integers(0, 3))):
-        z = rng.uniform(4.2, 14)
-        if layout.crossing is not None and rng.random() < 0.6:
+    for _ in range(int(rng.integers(1, 4))):
+        z = rng.uniform(4.2, 10)
+        if layout.crossing is not None and rng.random() < 0.3:
             z = layout.crossing[0] - rng.uniform(1.2, 2.6)
-        x = rng.uniform(-layout.road, layout.road)
+        widest = layout.road + 0.85 * layout.pavement
+        x = float(np.clip(camera.x + rng.uniform(-1, 1) * z * reach / camera.focal, -widest, widest))
         if any(abs(car.at[0] - x) < 1.6 and abs(car.at[1] - z) < 3.2 for car in cars):
             continue
         turn = float(rng.choice([-1, 1]) * rng.uniform(0.5, 1.25))

@@ -39,7 +39,8 @@ class Scene:
 
     ``image`` uint8 [H, W, 3] RGB. ``weather``: one of ``light.WEATHERS``. ``objects``: what shows at least
     ``LEAST_PIXELS`` pixels and ``LEAST_SHARE`` of itself, of the classes ``OBJECTS``: the mask (``rle``) of the part
-    that is seen, the box tight around it; cars with the attributes `colour` and `body`; people and faces with their
+    that is seen, the box tight around it; the attribute `visible`, the share of it
+    that nothing stands before; cars with the attributes `colour` and `body`; people and faces with their
     identity; faces with the five points ``face.POINTS`` (left and right are the image's), plates with the four corners
     ``plate.CORNERS`` (as one who reads the plate sees them). A point is VISIBLE where its object is what is seen there,
     else HIDDEN: behind something, or outside the image. A face lies within its person's mask and a plate within its
@@ -293,7 +294,8 @@ def _labelled(thing: _Thing, stage: Stage, area: int) -> Instance | None:
     if thing.points is not None:
         points = Points(thing.points.astype(np.float32), _visibility(thing.points, mask))
     return Instance(
-        thing.label, rle.box(encoded), rle=encoded, points=points, identity=thing.identity, attributes=thing.attributes,
+        thing.label, rle.box(encoded), rle=encoded, points=points, identity=thing.identity,
+        attributes={**thing.attributes, "visible": round(area / max(stage.full.get(thing.number, 0), area), 3)},
         area=float(area), truncated=thing.beyond,
     )  # fmt: skip
 

@@ -46,8 +46,10 @@ _WRITTEN = (
     ("ground", "coco", "objects", "ground/boxes"), ("weather", "folder", "weather", "weather"),
     ("faces", "csv", "face", "faces"), ("plates", "csv", "plate", "plates"),
 )  # fmt: skip
-#: A smaller object is not asked for: a crowd in COCO's words, difficult in Pascal VOC's. In pixels of a 256 px scene.
-LEAST_SIDE, LEAST_AREA = 10.0, 300.0
+#: A smaller or less visible object is not asked for: a crowd in COCO's words, difficult in Pascal VOC's. Height and width
+#: in pixels of a 256 px scene, and the share of it that shows. (KITTI's "moderate", Geiger et al. 2012, asks for 25 of
+#: 375 pixels' height and no more than half hidden.)
+LEAST_HEIGHT, LEAST_WIDTH, LEAST_VISIBLE = 20.0, 8.0, 0.4
 #: Shares of the splits.
 SPLITS = (("train", 0.7), ("val", 0.12), ("test", 0.18))
 #: People from this number on are seen in the split `test` only.
@@ -93,10 +95,11 @@ class Drawing:
             if item.label not in DETECTED or item.box is None:
                 continue
             width, height = (item.box[2:] - item.box[:2]) / scale
-            tiny = bool(min(width, height) < LEAST_SIDE or width * height < LEAST_AREA)
+            shows = float(item.attributes["visible"])
+            hard = bool(height < LEAST_HEIGHT or width < LEAST_WIDTH or shows < LEAST_VISIBLE)
             voc = self.source == "town"
             cut = item.truncated and voc
-            items.append(Instance(item.label, item.box, crowd=tiny and not voc, difficult=tiny and voc, truncated=cut))
+            items.append(Instance(item.label, item.box, crowd=hard and not voc, difficult=hard and voc, truncated=cut))
         return Instances(tuple(items))
 
 
@@ -231,7 +234,7 @@ def _yaml() -> str:
 tasks:
   # What is the weather like? Night is one of the answers.
   weather: {{kind: classification, classes: {words(WEATHERS)}}}
-  # Where are the cars and the people? (Tiny ones are marked as crowds or difficult: neither asked for nor wrong.)
+  # Where are the cars and the people? (Tiny and hidden ones are marked as crowds or difficult: neither asked for nor wrong.)
   objects: {{kind: detection, classes: {words(DETECTED)}}}
   # What is each pixel? Lamp posts and signs are none of these: void, 255 in the masks.
   ground: {{kind: segmentation, classes: {words(CLASSES)}, width: 32}}

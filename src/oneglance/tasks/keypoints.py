@@ -20,6 +20,11 @@ from oneglance.tasks.charts import Bars, Chart, Curves, Series, Table, share, th
 from oneglance.tasks.pyramid import PyramidMerge, grid_of
 
 
+#: Factor on the loss: a cross-entropy over thousands of cells and an offset in cells are large numbers, and would drown
+#: the gradients of other tasks in the shared trunk.
+SCALE = 0.1
+
+
 class KeypointsSettings(TaskSettings):
     """`kind: keypoints`: where are the named points?"""
 
@@ -133,9 +138,9 @@ class Keypoints(Task[KeypointsSettings]):
         seen = (targets["visibility"] == VISIBLE).float()
         visible = F.binary_cross_entropy_with_logits(outputs["visible"].float(), seen, reduction="none")
         return {
-            "heat": masked_mean(crossed, labelled),
-            "offset": masked_mean(off, labelled),
-            "visible": 0.1 * masked_mean(visible, labelled),
+            "heat": SCALE * masked_mean(crossed, labelled),
+            "offset": SCALE * masked_mean(off, labelled),
+            "visible": SCALE * masked_mean(visible, labelled),
         }
 
     def decode(self, outputs: Outputs, frames: Sequence[Frame]) -> list[Annotation]:
