@@ -107,7 +107,8 @@ class Instance:
 
     ``box`` float32 [4]; ``polygons``: parts, each float32 [P, 2], P >= 3 (a hole can't be said with them: use
     ``rle``); ``crowd``: a group that evaluation ignores; ``difficult``: too hard to be counted (VOC);
-    ``attributes``: further facts by name; ``extra``: what only the source's own format knows.
+    ``attributes``: further facts by name; ``answers``: in full what the tasks on objects said of it, by task
+    (predictions only); ``extra``: what only the source's own format knows.
     """
 
     label: str
@@ -123,6 +124,7 @@ class Instance:
     difficult: bool = False
     truncated: bool = False
     score: float | None = None
+    answers: dict[str, Any] = field(default_factory=dict)
     extra: dict[str, Any] = field(default_factory=dict)
 
 

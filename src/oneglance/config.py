@@ -125,9 +125,39 @@ class Config(BaseModel):
                 raise ValueError(
                     f"tasks.{name}.freeze: its head would stay random; give the run that trained it as train.start"
                 )
-            if task.on != "image":
-                raise ValueError(f"tasks.{name}.on: only `image` is known so far, not {task.on!r}")
+            self._check_on(name, task)
         return self
+
+    def _check_on(self, name: str, task: TaskSettings) -> None:
+        """What a task on objects needs: a detector that finds them, and a kind that can be asked of objects."""
+        kind = KINDS[task.kind][1]
+        if task.parent is None:
+            if not kind.on_image:
+                raise ValueError(f"tasks.{name}.on: `kind: {task.kind}` is asked of objects: name a detection task")
+            return
+        where = f"tasks.{name}.on: {task.on!r}"
+        parent = self.tasks.get(task.parent)
+        if parent is None or KINDS[parent.kind][1].kind != "detection":
+            known = [other for other, one in self.tasks.items() if one.kind == "detection"]
+            what = "no task is called" if parent is None else "not a detection task:"
+            raise ValueError(
+                f"{where}: {what} {task.parent!r}{nearest(task.parent, known)}; `image`, or one of the detection tasks "
+                f"is needed ({', '.join(known) or 'there is none'})"
+            )
+        classes = getattr(parent, "classes", ())
+        if task.parent_class is not None and task.parent_class not in classes:
+            raise ValueError(
+                f"{where}: task {task.parent!r} has no class {task.parent_class!r}"
+                f"{nearest(task.parent_class, classes)}; its classes: {', '.join(classes)}"
+            )
+        if kind.carrier is None:
+            able = ", ".join(k for k, (_, one) in KINDS.items() if one.carrier is not None)
+            raise ValueError(f"{where}: `kind: {task.kind}` can't be asked of objects; {able} can")
+        for other, one in self.tasks.items():
+            both = one is not task and one.kind == task.kind and one.parent == task.parent
+            same = one.parent_class is None or task.parent_class is None or one.parent_class == task.parent_class
+            if both and same and kind.carrier != "attributes":
+                raise ValueError(f"{where}: task {other!r} asks the same of the same objects already")
 
     def augment_of(self, source: str) -> AugmentSettings:
         """The random changes for a source (or for sources joined by their images: the first that has its own)."""

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from oneglance.annotations import Instances, Label, Record, Segments, Tags
+from oneglance.annotations import Instance, Instances, Label, Record, Segments, Tags
 from oneglance.config import Config
 from oneglance.errors import OneglanceError, Problems
-from oneglance.manifest import Manifest, assign_splits, join
-from oneglance.tasks import create_tasks
+from oneglance.formats.base import SourceSettings
+from oneglance.manifest import Columns, Manifest, assign_splits, join
+from oneglance.tasks import columns_of, create_tasks
+from oneglance.tasks.base import Task
 
 
 def build_manifest(
@@ -35,12 +38,13 @@ def build_manifest(
 
     Raises OneglanceError where a source can't be read at all, or nothing is labelled.
     """
-    columns = {name: task.column for name, task in create_tasks(config.tasks).items()}
+    tasks = create_tasks(config.tasks)
+    columns = columns_of(tasks)
 
     def records() -> Iterator[Record]:
         for source in config.sources:
             found = 0
-            for record in source.read(columns, problems, base):
+            for record in read_source(source, tasks, columns, problems, base):
                 on_record(record)
                 found += 1
                 yield record
@@ -57,6 +61,53 @@ def build_manifest(
         splits = config.splits
         manifest = assign_splits(manifest, splits.fractions, splits.seed, splits.by_group, path)
     return manifest
+
+
+def read_source(
+    source: SourceSettings, tasks: Mapping[str, Task[Any]], columns: Columns, problems: Problems, base: Path
+) -> Iterator[Record]:
+    """The records of one source. What its objects carry for tasks that the source is not said to be for (outlines that
+    nobody vouches for, say) is left out: it is unknown there.
+
+    A task on objects that the source names beside the detection task is read from the objects; one that it names
+    without it, from images that show one object each.
+    """
+    named = set(source.task_names)
+    carried = {name for name in named if tasks[name].settings.parent in named}
+    if carried:
+        fields = source.tasks
+        rest = {k: v for k, v in fields.items() if k not in carried} if isinstance(fields, dict) else None
+        kept = [name for name in source.task_names if name not in carried] if rest is None else rest
+        source = source.model_copy(update={"tasks": kept})
+    vouched = {
+        name: {child.name for child in task.children if child.name in carried}
+        for name, task in tasks.items() if task.children and name in named
+    }  # fmt: skip
+    for record in source.read(columns, problems, base):
+        known = dict(record.annotations)
+        for name, children in vouched.items():
+            annotation = known.get(name)
+            if isinstance(annotation, Instances):
+                known[name] = _vouched(annotation, [c for c in tasks[name].children if c.name in children])
+        yield replace(record, annotations=known) if vouched else record
+
+
+def _vouched(instances: Instances, children: Sequence[Task[Any]]) -> Instances:
+    """The objects with what these tasks ask of them, and nothing else."""
+
+    def of(item: Instance) -> Instance:
+        carriers = {child.carrier for child in children if child.asks_about(item)}
+        names = {name for child in children if child.asks_about(item) for name in child.attributes}
+        return replace(
+            item,
+            points=item.points if "points" in carriers else None,
+            identity=item.identity if "identity" in carriers else None,
+            polygons=item.polygons if "shape" in carriers else None,
+            rle=item.rle if "shape" in carriers else None,
+            attributes={name: value for name, value in item.attributes.items() if name in names},
+        )
+
+    return replace(instances, items=tuple(of(item) for item in instances.items))
 
 
 def write_problems(problems: Problems, path: Path, append: bool = False) -> None:

@@ -10,9 +10,9 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -38,17 +38,34 @@ _FIXED = [
 
 
 @dataclass(frozen=True)
+class OnObjects:
+    """Labels that the objects of another column carry: the ``column``, the one class (``label``; None: all), the
+    field of an instance, and the ``names`` of attributes of which any is enough."""
+
+    column: str
+    label: str | None
+    field: Literal["points", "shape", "identity", "attributes"]
+    names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Column:
     """What a task's column holds: the annotation type's name, and the names that its annotations may use.
 
     ``classes``: of labels, tags, segments and instances. ``points`` and ``targets``: names, in the order in which
-    Points and Numbers are kept. An empty tuple leaves the names open.
+    Points and Numbers are kept. An empty tuple leaves the names open. ``points_of``: the names of the points on
+    instances, by their class.
+
+    ``of``: for a task on objects, where its labels stand beside this column (which has those of images that show one
+    object and nothing else).
     """
 
     type: str
     classes: tuple[str, ...] = ()
     points: tuple[str, ...] = ()
     targets: tuple[str, ...] = ()
+    points_of: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    of: OnObjects | None = None
 
     def __post_init__(self) -> None:
         if self.type not in ANNOTATION_TYPES:
@@ -150,8 +167,15 @@ class Manifest:
         return np.flatnonzero(keep)
 
     def labelled(self, task: str) -> np.ndarray:
-        """For every row, bool: was it labelled for this task? (Empty counts as labelled, null does not.)"""
+        """For every row, bool: was it labelled for this task? (Empty counts as labelled, null does not.)
+
+        For a task on objects: does the image show one object and has its label, or has any of its objects one?
+        """
         mask: np.ndarray = pc.is_valid(self.table[task]).to_numpy(zero_copy_only=False)
+        where = self.columns[task].of
+        if where is not None:
+            chunks = self.table[where.column].chunks
+            mask = mask | np.concatenate([np.zeros(0, bool), *(_carries(chunk, where) for chunk in chunks)])
         return mask
 
     def fingerprint(self) -> str:
@@ -162,6 +186,29 @@ class Manifest:
                 for row in batch.slice(start, BATCH_ROWS).to_pylist():
                     digest.update(json.dumps(row, sort_keys=True, default=str).encode())
         return digest.hexdigest()[:16]
+
+
+def _carries(chunk: pa.Array, where: OnObjects) -> np.ndarray:
+    """For every row of a column of instances, bool: has one of its objects the label? In Arrow; no record is made."""
+    lists = pc.struct_field(chunk, "items")
+    items = pc.list_flatten(lists)
+    has = pc.invert(pc.fill_null(pc.struct_field(items, "crowd"), False))
+    has = pc.and_(has, pc.is_valid(pc.struct_field(items, "box")))
+    if where.label is not None:
+        has = pc.and_(has, pc.fill_null(pc.equal(pc.struct_field(items, "label"), where.label), False))
+    if where.field == "shape":
+        known = pc.or_(pc.is_valid(pc.struct_field(items, "polygons")), pc.is_valid(pc.struct_field(items, "rle")))
+    elif where.field == "attributes":
+        known = pa.array(np.zeros(len(items), bool))
+        for name in where.names:  # they are kept as JSON
+            found = pc.match_substring(pc.struct_field(items, "attributes"), f"{json.dumps(name, ensure_ascii=False)}:")
+            known = pc.or_(known, pc.fill_null(found, False))
+    else:
+        known = pc.is_valid(pc.struct_field(items, where.field))
+    rows = pc.list_parent_indices(lists).to_numpy(zero_copy_only=False)
+    mask = np.zeros(len(chunk), bool)
+    mask[rows[pc.and_(has, known).to_numpy(zero_copy_only=False)]] = True
+    return mask
 
 
 def join(manifest: Manifest, problems: Problems, path: Path | None = None) -> Manifest:
@@ -327,6 +374,8 @@ def _schema(columns: Columns) -> pa.Schema:
 def _describe(columns: Columns) -> dict[str, Any]:
     return {
         name: {"type": c.type, "classes": c.classes, "points": c.points, "targets": c.targets}
+        | ({"points_of": dict(c.points_of)} if c.points_of else {})
+        | ({"of": asdict(c.of)} if c.of else {})
         for name, c in columns.items()
     }
 
@@ -340,7 +389,14 @@ def _columns_of(schema: pa.Schema, path: Path) -> dict[str, Column]:
     if version != VERSION:
         raise OneglanceError(f"{path}: manifest layout {version}; this oneglance reads {VERSION}: build it again")
     return {
-        name: Column(c["type"], tuple(c["classes"]), tuple(c["points"]), tuple(c["targets"]))
+        name: Column(
+            c["type"],
+            tuple(c["classes"]),
+            tuple(c["points"]),
+            tuple(c["targets"]),
+            {label: tuple(points) for label, points in c.get("points_of", {}).items()},
+            OnObjects(**{**c["of"], "names": tuple(c["of"]["names"])}) if "of" in c else None,
+        )
         for name, c in tasks.items()
     }
 

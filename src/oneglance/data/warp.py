@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar, cast
 
@@ -36,6 +36,8 @@ from oneglance.data.geometry import (
 from oneglance.formats import rle as run_lengths
 
 FlipPairs = Sequence[tuple[int, int]]
+#: Of points on objects: the pairs by the objects' class.
+FlipPairsByClass = Mapping[str, FlipPairs]
 A = TypeVar("A", bound=Annotation)
 
 # A box of which less of its area, or a shorter side, is left in the window neither counts as an object nor as
@@ -44,11 +46,12 @@ _LEAST_AREA = 0.1
 _LEAST_SIDE = 2.0
 
 
-def warp(annotation: A, frame: Frame, *, flip_pairs: FlipPairs = ()) -> A:
+def warp(annotation: A, frame: Frame, *, flip_pairs: FlipPairs | FlipPairsByClass = ()) -> A:
     """A label from original pixels to input pixels, for training.
 
     Points, instances and (decoded) segments go through the frame's matrix; labels, tags, numbers and
-    identities stay as they are. In a mirror, the points of each of ``flip_pairs`` (indices) change places.
+    identities stay as they are. In a mirror, the points of each of ``flip_pairs`` (indices; of points on objects by their
+    class) change places.
 
     What leaves the frame's window: points keep their coordinates and become UNLABELLED; boxes and polygons
     are cut off at its edges. An object of whose box less than a tenth, or less than 2 pixels of a side,
@@ -60,7 +63,7 @@ def warp(annotation: A, frame: Frame, *, flip_pairs: FlipPairs = ()) -> A:
     return cast(A, way.take(annotation))
 
 
-def unwarp(annotation: A, frame: Frame, *, flip_pairs: FlipPairs = ()) -> A:
+def unwarp(annotation: A, frame: Frame, *, flip_pairs: FlipPairs | FlipPairsByClass = ()) -> A:
     """A prediction from input pixels back to original pixels: :func:`warp` by the inverse matrix.
 
     Boxes are cut off at the edges of the original, and left out where nothing of them lies in it; points keep
@@ -81,14 +84,14 @@ class _Way:
     size: tuple[int, int]
     source_wh: tuple[int, int]
     clip: Rectangle | None
-    flip_pairs: FlipPairs
+    flip_pairs: FlipPairs | FlipPairsByClass
     training: bool
 
     def take(self, annotation: Annotation) -> Annotation:
         if isinstance(annotation, Instances):
             return replace(annotation, items=self._instances(annotation.items)) if annotation.items else annotation
         if isinstance(annotation, Points):
-            return self._points(annotation, warp_points(annotation.xy, self.matrix))
+            return self._points(annotation, warp_points(annotation.xy, self.matrix), self._pairs_of(None))
         if isinstance(annotation, Segments):
             if annotation.indices is None:
                 raise ValueError(f"decode the mask first: {annotation.path}")
@@ -102,12 +105,17 @@ class _Way:
         mask = np.ascontiguousarray(run_lengths.decode(rle)).view(np.uint8)
         return run_lengths.encode(self._mask(mask, 0).view(np.bool_))
 
-    def _points(self, points: Points, xy: FloatArray) -> Points:
+    def _pairs_of(self, label: str | None) -> FlipPairs:
+        if isinstance(self.flip_pairs, Mapping):
+            return self.flip_pairs.get(label or "", ())
+        return self.flip_pairs
+
+    def _points(self, points: Points, xy: FloatArray, flip_pairs: FlipPairs) -> Points:
         """The points with their new coordinates, in their new order."""
         visibility, scores = points.visibility, points.scores
-        if self.flip_pairs and is_reflection(self.matrix):
+        if flip_pairs and is_reflection(self.matrix):
             order = np.arange(len(xy))
-            for a, b in self.flip_pairs:
+            for a, b in flip_pairs:
                 order[a], order[b] = b, a
             xy, visibility = xy[order], visibility[order]
             scores = None if scores is None else scores[order]
@@ -143,7 +151,7 @@ class _Way:
         for k, item in enumerate(items):
             changes: dict[str, object] = {}
             if item.points is not None:
-                changes["points"] = self._points(item.points, next(next_points))
+                changes["points"] = self._points(item.points, next(next_points), self._pairs_of(item.label))
             row = row_of.get(k)
             if row is not None:
                 if gone[row]:

@@ -240,7 +240,7 @@ class Reading:
                 used[index] = True
                 points = item.points
                 if points is not None:
-                    points = self.named_points(task, points, (point_names or {}).get(item.label), where)
+                    points = self.named_points(task, points, (point_names or {}).get(item.label), where, name)
                 mine.append(replace(item, label=name, points=points))
             annotations[task] = self._of_type(task, mine, known, where)
         for item, was_used in zip(items, used, strict=True):
@@ -276,9 +276,13 @@ class Reading:
             return None
         return carried[0] if isinstance(carried[0], Points) else Identity(carried[0])
 
-    def named_points(self, task: str, points: Points, names: Sequence[str] | None, where: object) -> Points | None:
-        """Points in the order of the task's own; those that the source doesn't have are unlabelled."""
-        wanted = self.tasks[task].points
+    def named_points(
+        self, task: str, points: Points, names: Sequence[str] | None, where: object, label: str | None = None
+    ) -> Points | None:
+        """Points in the order of the task's own (of those on objects of the class ``label``); those that the source
+        doesn't have are unlabelled."""
+        column = self.tasks[task]
+        wanted = column.points_of.get(label, column.points) if label is not None else column.points
         if not wanted or (names is not None and tuple(names) == wanted):
             return points
         if names is None or len(names) != len(points.xy):

@@ -91,6 +91,28 @@ def encode(mask: BoolArray) -> Rle:
     return Rle((int(mask.shape[0]), int(mask.shape[1])), tuple(counts))
 
 
+def encode_part(part: BoolArray, left: int, top: int, size: tuple[int, int]) -> Rle:
+    """The run lengths of an image of ``size`` (H, W) that holds ``part``, bool [h, w], from column ``left`` and row
+    ``top`` on, and is false elsewhere: what :func:`encode` gives, without an image being made.
+
+    Raises ValueError where the part reaches beyond the image.
+    """
+    height, width = size
+    h, w = part.shape
+    if not (left >= 0 and top >= 0 and left + w <= width and top + h <= height):
+        raise ValueError(f"a part of {w}x{h} pixels at ({left}, {top}) reaches beyond an image of {width}x{height}")
+    edges = np.diff(np.pad(np.asarray(part, np.int8), ((1, 1), (0, 0))), axis=0).T
+    starts, ends = (np.nonzero(edges == sign) for sign in (1, -1))
+    flat = [(left + columns) * height + top + rows for columns, rows in (starts, ends)]
+    # A run that ends a column goes on where the next column begins with one.
+    joined = flat[0][1:] == flat[1][:-1]
+    first, last = flat[0][np.r_[True, ~joined]] if len(flat[0]) else flat[0], flat[1]
+    last = last[np.r_[~joined, True]] if len(last) else last
+    bounds = np.stack([first, last], 1).ravel()
+    counts = np.diff(np.concatenate([[0], bounds, [height * width]])).tolist()
+    return Rle(size, tuple(counts[:-1] if len(counts) > 1 and counts[-1] == 0 else counts))
+
+
 def area(rle: Rle) -> int:
     """Pixels of the mask."""
     return sum(rle.counts[1::2])

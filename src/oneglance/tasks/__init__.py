@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
+from oneglance.manifest import Column, OnObjects
 from oneglance.tasks.base import Task, TaskSettings
 from oneglance.tasks.classification import Classification, ClassificationSettings
 from oneglance.tasks.detection import Detection, DetectionSettings
 from oneglance.tasks.keypoints import Keypoints, KeypointsSettings
+from oneglance.tasks.mask import Mask, MaskSettings
 from oneglance.tasks.regression import Regression, RegressionSettings
 from oneglance.tasks.segmentation import Segmentation, SegmentationSettings
 from oneglance.tasks.tagging import Tagging, TaggingSettings
@@ -21,9 +24,33 @@ KINDS: dict[str, tuple[type[TaskSettings], type[Task[Any]]]] = {
     "keypoints": (KeypointsSettings, Keypoints),
     "segmentation": (SegmentationSettings, Segmentation),
     "detection": (DetectionSettings, Detection),
+    "mask": (MaskSettings, Mask),
 }
 
 
 def create_tasks(settings: Mapping[str, TaskSettings]) -> dict[str, Task[Any]]:
-    """The tasks by name, in the order of the settings."""
-    return {name: KINDS[one.kind][1](name, one) for name, one in settings.items()}
+    """The tasks by name, in the order of the settings; each knows the tasks on its objects."""
+    tasks = {name: KINDS[one.kind][1](name, one) for name, one in settings.items()}
+    for name, task in tasks.items():
+        task.children = tuple(other for other in tasks.values() if other.settings.parent == name)
+        for child in task.children:
+            child.parent_classes = task.classes
+    return tasks
+
+
+def columns_of(tasks: Mapping[str, Task[Any]]) -> dict[str, Column]:
+    """What the manifest keeps for each task."""
+    columns = {name: task.column for name, task in tasks.items()}
+    for name, task in tasks.items():
+        if task.on_objects and task.settings.parent is not None and task.carrier is not None:
+            where = OnObjects(task.settings.parent, task.settings.parent_class, task.carrier, task.attributes)
+            columns[name] = replace(columns[name], of=where)
+        points_of = {
+            label: child.column.points
+            for child in task.children
+            if child.carrier == "points"
+            for label in ((child.settings.parent_class,) if child.settings.parent_class else task.classes)
+        }
+        if points_of:
+            columns[name] = replace(columns[name], points_of=points_of)
+    return columns

@@ -9,16 +9,16 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar
+from typing import Any, ClassVar, Generic, Literal, Protocol, Self, TypeVar
 
 import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
-from oneglance.annotations import Annotation, type_name
+from oneglance.annotations import Annotation, Instance, type_name
 from oneglance.data.geometry import Frame
-from oneglance.data.warp import unwarp
+from oneglance.data.warp import FlipPairs, FlipPairsByClass, unwarp
 from oneglance.manifest import Column, Manifest
 from oneglance.tasks.charts import Chart
 
@@ -32,11 +32,25 @@ class TaskSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     kind: str
-    on: str = Field("image", description="What the question is asked about: `image`.")
+    on: str = Field(
+        "image",
+        description="What the question is asked about: `image`, the objects that a detection task finds (`objects`, its "
+        "name), or those of one class (`objects.face`).",
+    )
     weight: float = Field(1.0, ge=0, description="Weight of the task's loss in the sum.")
     freeze: bool = Field(
         False, description="Keep the task's head as it is: no gradient, no BatchNorm statistics, no loss."
     )
+
+    @property
+    def parent(self) -> str | None:
+        """The detection task about whose objects this one asks; None where it asks about the image."""
+        return None if self.on == "image" else self.on.split(".", 1)[0]
+
+    @property
+    def parent_class(self) -> str | None:
+        """The one class of objects that it asks about; None: all."""
+        return self.on.split(".", 1)[1] if "." in self.on else None
 
     @model_validator(mode="after")
     def _each_name_once(self) -> Self:
@@ -94,6 +108,10 @@ class Features:
         return self._narrow(self._pyramid[stride])
 
 
+#: Where an object says the label of a task on objects.
+Carrier = Literal["points", "shape", "identity", "attributes"]
+
+
 class Metric(Protocol):
     """Counts what was predicted against what is true, image by image; only labelled images are ever shown to it."""
 
@@ -116,7 +134,12 @@ class Task(ABC, Generic[S]):
 
     Class attributes: ``annotation``, the type of its labels and predictions; ``composes``, whether a mosaic of four
     labelled images is itself labelled; ``finest_stride``, the finest pyramid level its head looks at; ``score`` and
-    ``higher_is_better``, the one figure by which runs are compared; ``score_means``, that figure in one plain sentence.
+    ``higher_is_better``, the one figure by which runs are compared; ``score_means``, that figure in one plain sentence;
+    ``carrier``, where an object says this task's label, None for kinds that can't be asked of objects; ``on_image``,
+    whether the kind can be asked of images.
+
+    ``children``: the tasks that ask about the objects that this one finds; ``parent_classes``: of a task on objects,
+    the classes of the one that finds them.
     """
 
     kind: ClassVar[str]
@@ -126,10 +149,14 @@ class Task(ABC, Generic[S]):
     score: ClassVar[str]
     higher_is_better: ClassVar[bool] = True
     score_means: ClassVar[str]
+    carrier: ClassVar[Carrier | None] = None
+    on_image: ClassVar[bool] = True
 
     def __init__(self, name: str, settings: S) -> None:
         self.name = name
         self.settings = settings
+        self.children: tuple[Task[Any], ...] = ()
+        self.parent_classes: tuple[str, ...] = ()
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -142,8 +169,14 @@ class Task(ABC, Generic[S]):
         return Column(type_name(self.annotation), classes=self.classes)
 
     @property
-    def flip_pairs(self) -> tuple[tuple[int, int], ...] | None:
-        """Points that change places in a mirror; None where the labels have no meaning in a mirror."""
+    def on_objects(self) -> bool:
+        """Whether it asks about objects, not about the image."""
+        return self.settings.parent is not None
+
+    @property
+    def flip_pairs(self) -> FlipPairs | FlipPairsByClass | None:
+        """Points that change places in a mirror (of objects: by their class); None where the labels have no meaning in
+        a mirror."""
         return ()
 
     def learn_statistics(self, manifest: Manifest, rows: np.ndarray, head: nn.Module) -> None:
@@ -183,6 +216,44 @@ class Task(ABC, Generic[S]):
     def unwarp(self, annotation: Annotation, frame: Frame) -> Annotation:
         """A prediction from input pixels to original pixels."""
         return unwarp(annotation, frame, flip_pairs=self.flip_pairs or ())
+
+
+    def found_boxes(self, outputs: Outputs) -> tuple[Tensor, Tensor]:
+        """Of a task that finds objects: boxes float [n, A, 4] in input pixels, and how sure it is, float [n, A]."""
+        raise NotImplementedError(f"{self.kind} finds no objects")
+
+    # --- of a task on objects ---------------------------------------------------------------------------------------
+
+    @property
+    def asked_classes(self) -> tuple[str, ...]:
+        """The classes of objects that it asks about; empty before it is known whose."""
+        parent = self.settings.parent_class
+        return (parent,) if parent is not None else self.parent_classes
+
+    @property
+    def attributes(self) -> tuple[str, ...]:
+        """The attributes of an object that are this task's labels; empty where its label is something else."""
+        return ()
+
+    def asks_about(self, item: Instance) -> bool:
+        """Whether the object is one that this task asks about (crowds are many, so nothing can be asked of them)."""
+        return item.box is not None and not item.crowd and self.settings.parent_class in (None, item.label)
+
+    def of_object(self, item: Instance) -> Annotation | None:
+        """What the object's label says to this task; None where nobody said it."""
+        raise NotImplementedError(f"{self.kind} can't be asked of objects")
+
+    def with_answer(self, item: Instance, answer: Any) -> Instance:
+        """The object with this task's answer put in."""
+        raise NotImplementedError(f"{self.kind} can't be asked of objects")
+
+    def cut_targets(self, targets: Targets, boxes: Tensor) -> Targets:
+        """Targets of R objects as seen from ``boxes`` float [R, 4] in shares of the input's width and height."""
+        return targets
+
+    def region_head(self, channels: int) -> nn.Module:
+        """A new head: a module that maps features of R objects, float [R, channels, S, S], to named outputs."""
+        raise NotImplementedError(f"{self.kind} can't be asked of objects")
 
 
 def known_mask(annotated: tuple[str, ...] | None, classes: tuple[str, ...]) -> np.ndarray:

@@ -10,10 +10,12 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from oneglance.annotations import Annotation, Label
+from oneglance.annotations import Annotation, Instance, Label, changed
 from oneglance.data.geometry import Frame
 from oneglance.tasks.base import Features, FeatureSpec, Outputs, Targets, Task, TaskSettings
 from oneglance.tasks.charts import Chart, Matrix, Table, per_class
+from oneglance.tasks.object_metric import AnswerMetric
+from oneglance.tasks.region_heads import RegionLinear
 
 
 class ClassificationSettings(TaskSettings):
@@ -23,6 +25,9 @@ class ClassificationSettings(TaskSettings):
     classes: tuple[str, ...] = Field(description="Names of the classes, in the order of the outputs.", min_length=2)
     smoothing: float = Field(0.1, ge=0, lt=1, description="Label smoothing (Szegedy et al. 2016).")
     dropout: float = Field(0.2, ge=0, lt=1, description="Dropout before the last layer.")
+    attribute: str | None = Field(
+        None, description="On objects: the attribute that is the label. Default: the one called as the task."
+    )
 
 
 class PooledLinear(nn.Module):
@@ -45,6 +50,7 @@ class Classification(Task[ClassificationSettings]):
 
     kind = "classification"
     annotation = Label
+    carrier = "attributes"
     score = "accuracy"
     score_means = "the share of images whose class is named rightly"
 
@@ -53,6 +59,20 @@ class Classification(Task[ClassificationSettings]):
 
     def head(self, spec: FeatureSpec) -> nn.Module:
         return PooledLinear(spec, len(self.classes), self.settings.dropout)
+
+    @property
+    def attributes(self) -> tuple[str, ...]:
+        return (self.settings.attribute or self.name,)
+
+    def of_object(self, item: Instance) -> Label | None:
+        value = item.attributes.get(self.attributes[0])
+        return Label(str(value)) if value is not None and str(value) in self.classes else None
+
+    def with_answer(self, item: Instance, answer: Label) -> Instance:
+        return changed(item, {"attributes": {**item.attributes, self.attributes[0]: answer.name}})
+
+    def region_head(self, channels: int) -> nn.Module:
+        return RegionLinear(channels, len(self.classes), self.settings.dropout)
 
     def loss(self, outputs: Outputs, targets: Targets) -> dict[str, Tensor]:
         smoothing = self.settings.smoothing
@@ -66,7 +86,12 @@ class Classification(Task[ClassificationSettings]):
             for row, k in zip(scores, best, strict=True)
         ]
 
-    def metric(self) -> ClassificationMetric:
+    def metric(self) -> ClassificationMetric | AnswerMetric:
+        if self.on_objects:
+            return AnswerMetric(self, self._metric(), self._metric())
+        return self._metric()
+
+    def _metric(self) -> ClassificationMetric:
         return ClassificationMetric(self.classes)
 
     def quality(self, predicted: Label, truth: Label) -> float:

@@ -12,12 +12,14 @@ from pydantic import Field, field_validator, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from oneglance.annotations import HIDDEN, UNLABELLED, VISIBLE, Annotation, Points, enclosing_box
+from oneglance.annotations import HIDDEN, UNLABELLED, VISIBLE, Annotation, Instance, Points, changed, enclosing_box
 from oneglance.data.geometry import Frame
 from oneglance.manifest import Column
 from oneglance.tasks.base import Features, FeatureSpec, Outputs, Targets, Task, TaskSettings, masked_mean
+from oneglance.tasks.object_metric import ObjectPrecision
 from oneglance.tasks.charts import Bars, Chart, Curves, Series, Table, share, thinned
 from oneglance.tasks.pyramid import PyramidMerge, grid_of
+from oneglance.tasks.region_heads import RegionLinear, RegionMaps
 
 
 #: Factor on the loss: a cross-entropy over thousands of cells and an offset in cells are large numbers, and would drown
@@ -43,6 +45,11 @@ class KeypointsSettings(TaskSettings):
         "its area, or the distance between two points (`[left_eye_outer, right_eye_outer]`).",
     )
     skeleton: tuple[tuple[str, str], ...] = Field((), description="Pairs of points to be joined in drawings.")
+    sigmas: tuple[float, ...] | None = Field(
+        None,
+        description="On objects: how exactly each point can be set, for COCO's similarity (OKS). Default: COCO's own for "
+        "the 17 points of a person, else 0.05 for each.",
+    )
     sigma: float = Field(1.0, gt=0, description="Spread of the target's bell, in cells of the heat map (4 pixels).")
     width: int = Field(64, ge=8, multiple_of=8, description="Channels of the head.")
 
@@ -64,6 +71,8 @@ class KeypointsSettings(TaskSettings):
         for name in (n for pair in (*(self.flip or ()), *self.skeleton, normaliser) for n in pair):
             if name not in self.points:
                 raise ValueError(f"{name!r} is not one of the points ({', '.join(self.points[:8])} ...)")
+        if self.sigmas is not None and (len(self.sigmas) != len(self.points) or min(self.sigmas) <= 0):
+            raise ValueError(f"sigmas: {len(self.points)} numbers above 0 are needed, one for each point")
         if len(set(self.points)) != len(self.points):
             raise ValueError("two points have the same name")
         paired = [name for pair in self.flip or () for name in pair]
@@ -89,11 +98,34 @@ class HeatmapHead(nn.Module):
         }
 
 
+#: How exactly people can set the points of a person (cocodataset.org/#keypoints-eval).
+COCO_SIGMAS = {
+    "nose": 0.026, "left_eye": 0.025, "right_eye": 0.025, "left_ear": 0.035, "right_ear": 0.035,
+    "left_shoulder": 0.079, "right_shoulder": 0.079, "left_elbow": 0.072, "right_elbow": 0.072,
+    "left_wrist": 0.062, "right_wrist": 0.062, "left_hip": 0.107, "right_hip": 0.107,
+    "left_knee": 0.087, "right_knee": 0.087, "left_ankle": 0.089, "right_ankle": 0.089,
+}  # fmt: skip
+
+
+class RegionHeatmaps(nn.Module):
+    """Heat maps and visibility of the points of one object."""
+
+    def __init__(self, channels: int, points: int) -> None:
+        super().__init__()
+        self.maps = RegionMaps(channels, points)
+        self.visible = RegionLinear(channels, points, dropout=0.0)
+
+    def forward(self, features: Tensor) -> Outputs:
+        """``{"heat": logits float [R, K, 2 S, 2 S], "visible": logits float [R, K]}``."""
+        return {"heat": self.maps(features), "visible": self.visible(features)["logits"]}
+
+
 class Keypoints(Task[KeypointsSettings]):
     """A softmax over the heat map's cells against a bell round the point, and an L1 on its mean (DSNT, Nibali 2018)."""
 
     kind = "keypoints"
     annotation = Points
+    carrier = "points"
     finest_stride = 4
     score = "nme"
     higher_is_better = False
@@ -119,6 +151,24 @@ class Keypoints(Task[KeypointsSettings]):
 
     def head(self, spec: FeatureSpec) -> nn.Module:
         return HeatmapHead(spec, len(self.settings.points), self.settings.width)
+
+    def of_object(self, item: Instance) -> Points | None:
+        known = item.points is not None and bool((item.points.visibility != UNLABELLED).any())
+        return item.points if known else None
+
+    def with_answer(self, item: Instance, answer: Points) -> Instance:
+        return changed(item, {"points": answer})
+
+    def cut_targets(self, targets: Targets, boxes: Tensor) -> Targets:
+        """Points in shares of their object's box; one outside has no place in its heat map, so it is not labelled."""
+        low, high = boxes[:, None, :2], boxes[:, None, 2:]
+        xy = (targets["xy"] - low) / (high - low).clamp(min=1e-6)
+        inside = ((xy >= 0) & (xy < 1)).all(-1)
+        visibility = torch.where(inside, targets["visibility"], torch.full_like(targets["visibility"], UNLABELLED))
+        return {"xy": xy, "visibility": visibility}
+
+    def region_head(self, channels: int) -> nn.Module:
+        return RegionHeatmaps(channels, len(self.settings.points))
 
     def loss(self, outputs: Outputs, targets: Targets) -> dict[str, Tensor]:
         heat = outputs["heat"].float()
@@ -162,8 +212,17 @@ class Keypoints(Task[KeypointsSettings]):
             for i, frame in enumerate(frames)
         ]
 
-    def metric(self) -> KeypointsMetric:
+    def metric(self) -> KeypointsMetric | ObjectPrecision:
+        if self.on_objects:
+            return ObjectPrecision(self.asked_classes, "keypoints", self.sigmas)
         return KeypointsMetric(self.settings)
+
+    @property
+    def sigmas(self) -> tuple[float, ...]:
+        """COCO's constants of the points."""
+        names = self.settings.points
+        person = set(names) == set(COCO_SIGMAS)
+        return self.settings.sigmas or tuple(COCO_SIGMAS[name] if person else 0.05 for name in names)
 
     def quality(self, predicted: Points, truth: Points) -> float:
         """1 / (1 + NME / 0.1): a half where the points are off by a tenth of the normaliser on average; NaN where no

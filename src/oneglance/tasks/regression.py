@@ -12,12 +12,14 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from oneglance.annotations import Annotation, Numbers
+from oneglance.annotations import Annotation, Instance, Numbers, changed
 from oneglance.data.geometry import Frame
 from oneglance.manifest import Column, Manifest
 from oneglance.tasks.base import Features, FeatureSpec, Outputs, Targets, Task, TaskSettings, masked_mean
 from oneglance.tasks.charts import Chart, Histogram, Scatter, Table
 from oneglance.tasks.classification import PooledLinear
+from oneglance.tasks.object_metric import AnswerMetric
+from oneglance.tasks.region_heads import RegionLinear
 
 
 class RegressionSettings(TaskSettings):
@@ -45,11 +47,29 @@ class ScaledLinear(PooledLinear):
         return {"values": scaled * self.std + self.mean, "std": self.std.expand_as(scaled)}
 
 
+class ScaledRegionLinear(RegionLinear):
+    """The same of objects."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, channels: int, outputs: int) -> None:
+        super().__init__(channels, outputs, dropout=0.0)
+        self.register_buffer("mean", torch.zeros(outputs))
+        self.register_buffer("std", torch.ones(outputs))
+
+    def forward(self, features: Tensor) -> Outputs:
+        """``{"values": float [R, K]`` in the user's unit, ``"std": float [R, K]}``."""
+        scaled = super().forward(features)["logits"].float()
+        return {"values": scaled * self.std + self.mean, "std": self.std.expand_as(scaled)}
+
+
 class Regression(Task[RegressionSettings]):
     """Smooth L1 on numbers in units of their spread; scored by the mean absolute error, relative to that spread."""
 
     kind = "regression"
     annotation = Numbers
+    carrier = "attributes"
     score = "relative_mae"
     higher_is_better = False
     score_means = "the mean absolute error, in units of the spread (standard deviation) of the true numbers"
@@ -63,11 +83,16 @@ class Regression(Task[RegressionSettings]):
         return () if self.settings.mirrors else None
 
     def learn_statistics(self, manifest: Manifest, rows: np.ndarray, head: nn.Module) -> None:
-        if not len(rows) or not isinstance(head, ScaledLinear):
+        if not len(rows) or not isinstance(head, (ScaledLinear, ScaledRegionLinear)):
             return
         # The column alone: a million whole records would take minutes.
-        lists = manifest.table[self.name].take(pa.array(rows)).to_pylist()
-        values = np.array(lists, np.float64)
+        lists = [one for one in manifest.table[self.name].take(pa.array(rows)).to_pylist() if one is not None]
+        if self.settings.parent is not None:
+            for row in rows:
+                instances = manifest.record(int(row)).annotations.get(self.settings.parent)
+                asked = [self.of_object(i) for i in getattr(instances, "items", ()) if self.asks_about(i)]
+                lists += [one.values for one in asked if one is not None]
+        values = np.array(lists, np.float64).reshape(-1, len(self.settings.targets))
         known = np.isfinite(values)
         for k in range(values.shape[1]):
             column = values[known[:, k], k]
@@ -80,6 +105,21 @@ class Regression(Task[RegressionSettings]):
     def head(self, spec: FeatureSpec) -> nn.Module:
         return ScaledLinear(spec, len(self.settings.targets))
 
+    @property
+    def attributes(self) -> tuple[str, ...]:
+        return self.settings.targets
+
+    def of_object(self, item: Instance) -> Numbers | None:
+        values = np.array([_number(item.attributes.get(name)) for name in self.settings.targets], np.float32)
+        return Numbers(values) if np.isfinite(values).any() else None
+
+    def with_answer(self, item: Instance, answer: Numbers) -> Instance:
+        said = {name: float(value) for name, value in zip(self.settings.targets, answer.values, strict=True)}
+        return changed(item, {"attributes": {**item.attributes, **said}})
+
+    def region_head(self, channels: int) -> nn.Module:
+        return ScaledRegionLinear(channels, len(self.settings.targets))
+
     def loss(self, outputs: Outputs, targets: Targets) -> dict[str, Tensor]:
         known = torch.isfinite(targets["values"])
         truth = torch.where(known, targets["values"], torch.zeros_like(targets["values"]))
@@ -91,7 +131,12 @@ class Regression(Task[RegressionSettings]):
         both = (outputs[key].float().cpu().numpy() for key in ("values", "std"))
         return [Numbers(values, spread) for values, spread in zip(*both, strict=True)]
 
-    def metric(self) -> RegressionMetric:
+    def metric(self) -> RegressionMetric | AnswerMetric:
+        if self.on_objects:
+            return AnswerMetric(self, self._metric(), self._metric())
+        return self._metric()
+
+    def _metric(self) -> RegressionMetric:
         return RegressionMetric(self.settings.targets)
 
     def quality(self, predicted: Numbers, truth: Numbers) -> float:
@@ -102,6 +147,14 @@ class Regression(Task[RegressionSettings]):
             return float("nan")
         spread = np.ones_like(truth.values) if predicted.spread is None else predicted.spread
         return float(1 / (1 + (np.abs(predicted.values - truth.values) / spread)[known].mean()))
+
+
+def _number(value: str | float | None) -> float:
+    """An attribute as a number; NaN where it is none."""
+    try:
+        return float("nan") if value is None else float(value)
+    except ValueError:
+        return float("nan")
 
 
 def spread_of(values: np.ndarray) -> float:

@@ -10,11 +10,13 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from oneglance.annotations import Annotation, Tags
+from oneglance.annotations import Annotation, Instance, Tags, changed
 from oneglance.data.geometry import Frame
 from oneglance.tasks.base import FeatureSpec, Outputs, Targets, Task, TaskSettings, known_mask, masked_mean
 from oneglance.tasks.charts import Chart, Curves, Series, Table, share, thinned
 from oneglance.tasks.classification import PooledLinear
+from oneglance.tasks.object_metric import AnswerMetric
+from oneglance.tasks.region_heads import RegionLinear
 
 
 class TaggingSettings(TaskSettings):
@@ -26,11 +28,16 @@ class TaggingSettings(TaskSettings):
     dropout: float = Field(0.2, ge=0, lt=1, description="Dropout before the last layer.")
 
 
+#: Values of an attribute that say that the tag does not hold.
+_NOT = {"0", "0.0", "false", "no", ""}
+
+
 class Tagging(Task[TaggingSettings]):
     """A sigmoid a tag and binary cross-entropy over the known tags; scored by mean average precision."""
 
     kind = "tagging"
     annotation = Tags
+    carrier = "attributes"
     score = "map"
     score_means = "how well images with a tag are ranked before those without: average precision, the mean over tags"
 
@@ -42,6 +49,24 @@ class Tagging(Task[TaggingSettings]):
 
     def head(self, spec: FeatureSpec) -> nn.Module:
         return PooledLinear(spec, len(self.classes), self.settings.dropout)
+
+    @property
+    def attributes(self) -> tuple[str, ...]:
+        return self.classes
+
+    def of_object(self, item: Instance) -> Tags | None:
+        """An object's tags are its attributes of their names: 0, false and no do not hold; one that is missing is
+        unknown."""
+        known = tuple(name for name in self.classes if name in item.attributes)
+        held = tuple(name for name in known if str(item.attributes[name]).lower() not in _NOT)
+        return Tags(held, None if len(known) == len(self.classes) else known) if known else None
+
+    def with_answer(self, item: Instance, answer: Tags) -> Instance:
+        said = {name: float(name in answer.names) for name in self.classes}
+        return changed(item, {"attributes": {**item.attributes, **said}})
+
+    def region_head(self, channels: int) -> nn.Module:
+        return RegionLinear(channels, len(self.classes), self.settings.dropout)
 
     def loss(self, outputs: Outputs, targets: Targets) -> dict[str, Tensor]:
         each = F.binary_cross_entropy_with_logits(outputs["logits"].float(), targets["tags"], reduction="none")
@@ -55,7 +80,12 @@ class Tagging(Task[TaggingSettings]):
             for row, on in zip(scores, held, strict=True)
         ]
 
-    def metric(self) -> TaggingMetric:
+    def metric(self) -> TaggingMetric | AnswerMetric:
+        if self.on_objects:
+            return AnswerMetric(self, self._metric(), self._metric())
+        return self._metric()
+
+    def _metric(self) -> TaggingMetric:
         return TaggingMetric(self.classes, self.settings.threshold)
 
     def quality(self, predicted: Tags, truth: Tags) -> float:

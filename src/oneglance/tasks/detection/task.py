@@ -88,6 +88,21 @@ class Detection(Task[DetectionSettings]):
             annotations.append(self.unwarp(Instances(items), frame))
         return annotations
 
+    @property
+    def flip_pairs(self) -> dict[str, tuple[tuple[int, int], ...]]:
+        """Of the points on its objects, by class. (Tasks whose points may not be mirrored keep the images that are
+        labelled for them from being.)"""
+        pairs = {}
+        for child in self.children:
+            if isinstance(child.flip_pairs, tuple):
+                pairs |= dict.fromkeys(child.asked_classes, child.flip_pairs) if child.carrier == "points" else {}
+        return pairs
+
+    def found_boxes(self, outputs: Outputs) -> tuple[Tensor, Tensor]:
+        """What every cell says: boxes float [n, A, 4] in input pixels, and how sure it is, float [n, A]."""
+        boxes = boxes_xyxy(distances_of(outputs["sides"]), outputs["anchors"])
+        return boxes, outputs["classes"].float().amax(-1).sigmoid()
+
     def metric(self) -> DetectionMetric:
         return DetectionMetric(self.classes)
 
