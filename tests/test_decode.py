@@ -217,6 +217,76 @@ def test_the_first_picture_of_a_cameras_mpo_counts(tmp_path: Path) -> None:
     assert decode(tmp_path / "a.jpg").shape == (32, 48, 3)
 
 
+# --- JPEGs that PIL need not decode -------------------------------------------------------------------------
+
+
+def through_pil(
+    data: bytes, monkeypatch: pytest.MonkeyPatch, enough: tuple[int, int] | None = None
+) -> np.ndarray | str:
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "_ordinary_jpeg", lambda *_: None)
+        return outcome(data, enough)
+
+
+def outcome(data: bytes, enough: tuple[int, int] | None = None) -> np.ndarray | str:
+    try:
+        return decode_bytes(data, enough=enough)
+    except ImageError as error:
+        return str(error)
+
+
+@pytest.mark.parametrize("size", [(16, 16), (15, 40), (17, 33), (322, 241)])
+@pytest.mark.parametrize("progressive", [False, True])
+@pytest.mark.parametrize("subsampling", [0, 1, 2])
+def test_a_jpeg_has_the_same_pixels_whoever_decodes_it(
+    size: tuple[int, int], progressive: bool, subsampling: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rough = np.random.default_rng(0).integers(0, 256, (8, 8, 3)).astype(np.uint8)
+    file = io.BytesIO()
+    image = Image.fromarray(rough).resize(size, Image.Resampling.BICUBIC)
+    image.save(file, "JPEG", quality=80, progressive=progressive, subsampling=subsampling)
+    for divisor in (1, 2, 4, 8):
+        enough = (size[1] // divisor, size[0] // divisor)
+        found = outcome(file.getvalue(), enough)
+        np.testing.assert_array_equal(found, through_pil(file.getvalue(), monkeypatch, enough))
+
+
+def test_an_ordinary_jpeg_takes_the_short_way_and_no_other(tmp_path: Path) -> None:
+    path = tmp_path / "a.jpg"
+
+    def short(image: Image.Image, **options: object) -> bool:
+        image.save(path, "JPEG", **options)
+        with module._opened(path) as (opened, orientation):
+            return module._ordinary_jpeg(opened, orientation, 1, False) is not None
+
+    colour = Image.fromarray(picture())
+    assert short(colour)
+    assert not short(colour, exif=exif(6))
+    assert not short(colour.convert("L"))
+    assert not short(colour.convert("CMYK"))
+    assert not short(colour.crop((0, 0, 12, 32)))
+
+
+def test_pil_judges_a_jpeg_that_is_not_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    file = io.BytesIO()
+    Image.fromarray(picture()).save(file, "JPEG", quality=90)
+    data, rng = file.getvalue(), np.random.default_rng(0)
+    broken = [data[: len(data) * k // 12] for k in range(1, 12)] + [data[:-1], data[:-2], data[:-20]]
+    for _ in range(60):
+        spoilt = bytearray(data)
+        spoilt[rng.integers(2, len(data))] ^= int(rng.integers(1, 256))
+        broken.append(bytes(spoilt))
+    refused = 0
+    for one in broken:
+        found, expected = outcome(one), through_pil(one, monkeypatch)
+        refused += isinstance(expected, str)
+        if isinstance(expected, str):
+            assert found == expected
+        else:
+            np.testing.assert_array_equal(found, expected)
+    assert refused > 10
+
+
 # --- reduced JPEGs -----------------------------------------------------------------------------------------
 
 

@@ -94,6 +94,19 @@ def test_what_goes_in_comes_out(rows):
     assert len(manifest) == len(rows)
     for k, record in enumerate(rows):
         assert same(manifest.record(k), record)
+    order = list(range(len(rows)))[::-1] * 2
+    assert same(manifest.records(order), [rows[k] for k in order])
+    assert same(list(manifest), rows)
+    later = Manifest(manifest.table.slice(1), manifest.columns)  # columns that don't start with their memory
+    assert same(list(later), rows[1:])
+    assert same(later.records(range(len(later))), rows[1:])
+
+
+def test_there_is_no_row_outside():
+    manifest = Manifest.build([picture(0), picture(1)], COLUMNS)
+    for outside in (-1, 2):
+        with pytest.raises(IndexError, match=f"row {outside} of a manifest of 2"):
+            manifest.records([0, outside])
 
 
 @pytest.mark.parametrize("suffix", [".arrow", ".parquet"])

@@ -11,7 +11,7 @@ from PIL import Image
 
 from oneglance.annotations import Instance, Instances, Label, Record, Segments
 from oneglance.data.augment import AugmentSettings
-from oneglance.data.dataset import AnnotatedImages, Batch, Sample, collate, load_segments
+from oneglance.data.dataset import AnnotatedImages, Batch, Sample, load_segments
 from oneglance.data.loader import Packed, TrainLoader, evaluation_batches
 from oneglance.data.mixing import Draw, MixedBatches, MixingSettings
 from oneglance.decode import ImageError
@@ -66,7 +66,7 @@ def test_a_task_that_nobody_labelled_has_no_target_and_an_empty_one_has(rows):
     assert set(images[1].targets) == {"objects"}
     assert len(images[1].targets["objects"]["labels"]) == 0
     assert images[2].targets == {}
-    batch = collate(TASKS, [images[0], images[1], images[2]])
+    batch = images.batch([0, 1, 2])
     assert batch.rows["kind"].tolist() == [0]
     assert batch.rows["objects"].tolist() == [1]
     assert batch.targets["objects"]["boxes"].shape == (1, 0, 4)
@@ -145,11 +145,11 @@ def test_a_broken_image_is_a_problem_and_the_batch_goes_on(rows):
     found = images[2]
     assert isinstance(found, Problem)
     assert "2.png" in found.where
-    batch = collate(TASKS, [images[1], found, images[3]])
+    batch = images.batch([1, 2, 3])
     assert batch.indices == [1, 3]
     assert batch.rows["kind"].tolist() == [0, 1]
     assert [p.where for p in batch.problems] == [found.where]
-    nothing = collate(TASKS, [found])
+    nothing = images.batch([2])
     assert nothing.indices == []
     assert not nothing.rows
 
@@ -185,7 +185,7 @@ def test_the_number_of_workers_changes_nothing(rows, workers):
 def test_a_batch_comes_out_of_its_packing_as_it_went_in(rows):
     known = {"kind": Label("a"), "objects": Instances((Instance("x", BOX),)), "ground": mask(rows[0])}
     images = images_of(labelled(rows[:4], [known, {"kind": None}, {"objects": Instances()}, {}]))
-    batch = collate(images.tasks, [images[k] for k in range(4)])
+    batch = images.batch(range(4))
     packed = Packed.of(batch)
     found = packed.unpack()
     assert torch.equal(found.images, batch.images)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from oneglance.data.augment import AugmentSettings, draw_matrix, mosaic_frames
 from oneglance.data.colour import jitter
 from oneglance.data.geometry import Frame, largest_scale, letterbox, warp_image
 from oneglance.data.mixing import Draw
+from oneglance.data.regions import object_targets, whole_targets
 from oneglance.data.warp import warp
 from oneglance.decode import ImageError, decode_mask, decode_padded
 from oneglance.errors import Problem
@@ -49,7 +50,8 @@ class Batch:
     """What a step sees.
 
     ``images`` uint8 [B, 3, H, W] (in memory, the channels of a pixel lie together); for each task that occurs, ``rows``
-    int64 [n] says which images are labelled for it, and ``targets`` are those of these n images, in this order.
+    int64 [n] says which images are labelled for it, and ``targets`` are those of these n images, in this order. Of a
+    task on objects, the n are objects: ``rows`` says which image each is in, its ``box`` among the targets where.
     """
 
     images: Tensor
@@ -59,6 +61,11 @@ class Batch:
     indices: list[int]
     truths: list[dict[str, Annotation]]
     problems: list[Problem]
+
+    @property
+    def boxes(self) -> dict[str, Tensor]:
+        """The boxes of the objects that tasks on objects are asked about, float [n, 4] in shares of the input."""
+        return {name: targets["box"] for name, targets in self.targets.items() if "box" in targets}
 
     def to(self, device: torch.device) -> Batch:
         """The same batch with its tensors on ``device``."""
@@ -70,6 +77,17 @@ class Batch:
                 k: {name: t.to(device, non_blocking=True) for name, t in v.items()} for k, v in self.targets.items()
             },
         )
+
+
+@dataclass
+class _Look:
+    """One sample to be made: its row, the array [H, W, 3] that its image goes into, and what was drawn for it."""
+
+    row: int
+    record: Record
+    into: np.ndarray
+    rng: np.random.Generator | None = None
+    partners: list[Record] = field(default_factory=list)
 
 
 class AnnotatedImages(Dataset):
@@ -90,36 +108,69 @@ class AnnotatedImages(Dataset):
         seed: int = 0,
     ) -> None:
         self.manifest, self.tasks, self.size, self.seed = manifest, dict(tasks), size, seed
-        self.augment = augment
+        self.augment = dict(augment or {})
         self.partners = dict(partners or {})
 
     def __len__(self) -> int:
         return len(self.manifest)
 
     def __getitem__(self, key: Draw | int) -> Sample | Problem:
+        return self._samples([key], np.empty((1, *self.size, 3), np.uint8))[0]
+
+    def batch(self, keys: Sequence[Draw | int]) -> Batch:
+        """The samples of these keys as a batch; what can't be read is in its ``problems``."""
+        pixels = np.empty((len(keys), *self.size, 3), np.uint8)
+        samples = self._samples(keys, pixels)
+        good = [k for k, sample in enumerate(samples) if isinstance(sample, Sample)]
+        return collate(self.tasks, samples, pixels if len(good) == len(keys) else pixels[good])
+
+    def _samples(self, keys: Sequence[Draw | int], pixels: np.ndarray) -> list[Sample | Problem]:
+        """A sample a key, its image in ``pixels`` [len(keys), H, W, 3]."""
         # Each worker has a core of its own: OpenCV's threads would only get in the others' way.
         cv2.setNumThreads(0)
-        row = key.row if isinstance(key, Draw) else int(key)
-        record = self.manifest.record(row)
-        try:
-            if isinstance(key, Draw) and self.augment is not None:
-                rng = np.random.default_rng([self.seed, key.number])
-                return self._augmented(record, row, rng, self.augment[record.source])
-            return self._plain(record, row)
-        except ImageError as error:
-            return Problem(str(record.path), str(error))
+        rows = [key.row if isinstance(key, Draw) else int(key) for key in keys]
+        looks = [
+            _Look(row, record, into)
+            for row, record, into in zip(rows, self.manifest.records(rows), pixels, strict=True)
+        ]
+        if self.augment:
+            self._draw(looks, keys)
+        samples: list[Sample | Problem] = []
+        for look in looks:
+            try:
+                samples.append(self._plain(look) if look.rng is None else self._augmented(look, look.rng))
+            except ImageError as error:
+                samples.append(Problem(str(look.record.path), str(error)))
+        return samples
 
-    def _plain(self, record: Record, row: int) -> Sample:
+    def _draw(self, looks: Sequence[_Look], keys: Sequence[Draw | int]) -> None:
+        """Generators for what is to be varied, and who makes a mosaic with whom."""
+        chosen: dict[int, list[int]] = {}
+        for k, (look, key) in enumerate(zip(looks, keys, strict=True)):
+            if not isinstance(key, Draw):
+                continue
+            look.rng = np.random.default_rng([self.seed, key.number])
+            mosaic = self.augment[look.record.source].mosaic
+            pool = self.partners.get(look.record.source, ())
+            if mosaic and look.rng.random() < mosaic and len(pool) >= 4:
+                chosen[k] = look.rng.choice(pool, 3, replace=False).tolist()
+        partners = iter(self.manifest.records([row for three in chosen.values() for row in three]))
+        for k, three in chosen.items():
+            looks[k].partners = [next(partners) for _ in three]
+
+    def _plain(self, look: _Look) -> Sample:
+        record = look.record
         labels = self._labels(record)
         matrix = letterbox((record.width, record.height), self.size)
         frame = Frame(matrix, self.size[1], self.size[0], record.width, record.height)
-        image = _picture(record, frame)
-        return Sample(image, self._targets(labels, frame), frame, row, truths=labels)
+        _show(record, frame, look.into)
+        return Sample(look.into, self._targets(labels, frame), frame, look.row, truths=labels)
 
-    def _augmented(self, record: Record, row: int, rng: np.random.Generator, augment: AugmentSettings) -> Sample:
-        if augment.mosaic and rng.random() < augment.mosaic:
+    def _augmented(self, look: _Look, rng: np.random.Generator) -> Sample:
+        record, augment = look.record, self.augment[look.record.source]
+        if look.partners:
             try:
-                sample = self._mosaic(record, row, rng, augment)
+                sample = self._mosaic(look, rng, augment)
             except ImageError:
                 sample = None  # if it is a partner that can't be read, this image is still good alone
             if sample is not None:
@@ -128,15 +179,13 @@ class AnnotatedImages(Dataset):
         source = (record.width, record.height)
         matrix = draw_matrix(rng, augment, source, self.size, self._may_flip(labels))
         frame = Frame(matrix, self.size[1], self.size[0], *source)
-        image = jitter(_picture(record, frame), rng, augment)
-        return Sample(image, self._targets(labels, frame), frame, row)
+        _show(record, frame, look.into)
+        jitter(look.into, rng, augment, into=look.into)
+        return Sample(look.into, self._targets(labels, frame), frame, look.row)
 
-    def _mosaic(self, first: Record, row: int, rng: np.random.Generator, augment: AugmentSettings) -> Sample | None:
+    def _mosaic(self, look: _Look, rng: np.random.Generator, augment: AugmentSettings) -> Sample | None:
         """Four images in one. Only tasks that compose, and that all four are labelled for, keep their labels."""
-        pool = self.partners.get(first.source)
-        if pool is None or len(pool) < 4:
-            return None
-        records = [first, *(self.manifest.record(int(k)) for k in rng.choice(pool, 3, replace=False))]
+        records = [look.record, *look.partners]
         kept = [
             name for name, task in self.tasks.items()
             if task.composes and all(record.annotations.get(name) is not None for record in records)
@@ -148,19 +197,18 @@ class AnnotatedImages(Dataset):
         ]
         may_flip = all(self._may_flip(one) for one in labels)
         frames = mosaic_frames(rng, augment, [(r.width, r.height) for r in records], self.size, may_flip)
-        canvas = np.empty((*self.size, 3), np.uint8)
-        canvas[:] = FILL
         for record, frame in zip(records, frames, strict=True):
-            _picture(record, frame, into=canvas)
-        targets = {}
+            _show(record, frame, look.into)
+        targets: dict[str, dict[str, np.ndarray]] = {}
+        whole = Frame(np.eye(3), self.size[1], self.size[0], self.size[1], self.size[0])
         for name in kept:
             task = self.tasks[name]
             parts = [
                 warp(one[name], f, flip_pairs=task.flip_pairs or ()) for one, f in zip(labels, frames, strict=True)
             ]
-            whole = Frame(np.eye(3), self.size[1], self.size[0], self.size[1], self.size[0])
-            targets[name] = task.encode(_compose(parts), whole)
-        return Sample(jitter(canvas, rng, augment), targets, frames[0], row)
+            self._encode(targets, task, _compose(parts), whole)
+        jitter(look.into, rng, augment, into=look.into)
+        return Sample(look.into, targets, frames[0], look.row)
 
     def _labels(self, record: Record) -> dict[str, Annotation]:
         """What is known of the image, masks decoded."""
@@ -174,36 +222,64 @@ class AnnotatedImages(Dataset):
         return labels
 
     def _may_flip(self, labels: Mapping[str, Annotation]) -> bool:
-        return all(self.tasks[name].flip_pairs is not None for name in labels)
+        return all(
+            one.flip_pairs is not None
+            for name, label in labels.items()
+            for one in (self.tasks[name], *self._asking(self.tasks[name], label))
+        )
+
+    def _asking(self, task: Task[Any], label: Annotation) -> Iterator[Task[Any]]:
+        """The tasks on this task's objects for which an object is labelled."""
+        for child in task.children:
+            if child.name in self.tasks and isinstance(label, Instances):
+                if any(child.asks_about(item) and child.of_object(item) is not None for item in label.items):
+                    yield child
 
     def _targets(self, labels: Mapping[str, Annotation], frame: Frame) -> dict[str, dict[str, np.ndarray]]:
-        targets = {}
+        targets: dict[str, dict[str, np.ndarray]] = {}
         for name, annotation in labels.items():
             task = self.tasks[name]
-            targets[name] = task.encode(warp(annotation, frame, flip_pairs=task.flip_pairs or ()), frame)
+            self._encode(targets, task, warp(annotation, frame, flip_pairs=task.flip_pairs or ()), frame)
         return targets
 
+    def _encode(
+        self, targets: dict[str, dict[str, np.ndarray]], task: Task[Any], label: Annotation, frame: Frame
+    ) -> None:
+        """Put into ``targets`` what a warped label says to its task, and to the tasks on its objects."""
+        if task.on_objects:  # the image shows one object and nothing else
+            targets[task.name] = whole_targets(task, label, frame)
+            return
+        targets[task.name] = task.encode(label, frame)
+        for child in self._asking(task, label):
+            of_objects = object_targets(child, label, frame) if isinstance(label, Instances) else None
+            if of_objects is not None:
+                targets[child.name] = of_objects
 
-def collate(tasks: Mapping[str, Task[Any]], samples: Sequence[Sample | Problem]) -> Batch:
-    """A batch from samples; what could not be read is in ``problems``."""
+
+def collate(tasks: Mapping[str, Task[Any]], samples: Sequence[Sample | Problem], pixels: np.ndarray) -> Batch:
+    """A batch from samples and their images, uint8 [B, H, W, 3]; what could not be read is in ``problems``."""
     good = [sample for sample in samples if isinstance(sample, Sample)]
-    problems = [sample for sample in samples if isinstance(sample, Problem)]
     rows: dict[str, Tensor] = {}
     targets: dict[str, dict[str, Tensor]] = {}
     for name, task in tasks.items():
         at = [i for i, sample in enumerate(good) if name in sample.targets]
-        if at:
-            rows[name] = torch.tensor(at)
-            targets[name] = task.collate([good[i].targets[name] for i in at])
-    images = torch.from_numpy(np.stack([s.image for s in good]) if good else np.zeros((0, 1, 1, 3), np.uint8))
+        if not at:
+            continue
+        found = [good[i].targets[name] for i in at]
+        if task.on_objects:
+            at = [i for i, one in zip(at, found, strict=True) for _ in one["box"]]
+            targets[name] = {key: torch.from_numpy(np.concatenate([one[key] for one in found])) for key in found[0]}
+        else:
+            targets[name] = task.collate(found)
+        rows[name] = torch.tensor(at)
     return Batch(
-        images.permute(0, 3, 1, 2),
+        torch.from_numpy(pixels).permute(0, 3, 1, 2),
         rows,
         targets,
         [s.frame for s in good],
         [s.row for s in good],
         [s.truths for s in good],
-        problems,
+        [sample for sample in samples if isinstance(sample, Problem)],
     )
 
 
@@ -229,14 +305,15 @@ def load_segments(annotation: Segments, classes: tuple[str, ...], source_wh: tup
     return Segments(annotation.path, annotation.values, indices.astype(np.uint8, copy=False), classes)
 
 
-def _picture(record: Record, frame: Frame, into: np.ndarray | None = None) -> np.ndarray:
+def _show(record: Record, frame: Frame, into: np.ndarray) -> None:
+    """Write the image, as it lies in the frame, into the part of an array [H, W, 3] that the frame shows."""
     scale = largest_scale(frame.matrix)
     enough = (math.ceil(record.height * scale), math.ceil(record.width * scale))
     image = decode_padded(record.path, enough=enough)
-    size, source = (frame.height, frame.width), (record.width, record.height)
-    if into is None:
-        return warp_image(image, frame.matrix, size, fill=FILL, source_wh=source)
-    return warp_image(image, frame.matrix, size, source_wh=source, into=into, clip=frame.clip)
+    warp_image(
+        image, frame.matrix, (frame.height, frame.width), fill=FILL,
+        source_wh=(record.width, record.height), into=into, clip=frame.clip,
+    )  # fmt: skip
 
 
 def _compose(parts: Sequence[Annotation]) -> Annotation:

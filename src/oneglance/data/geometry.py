@@ -185,7 +185,9 @@ def warp_image(
     What shrinks by two or more is first averaged over blocks of pixels: sampled alone, fine detail would
     flicker.
     """
-    out = _filled(size_hw, fill) if into is None else into
+    out = np.empty((*size_hw, 3), np.uint8) if into is None else into
+    if into is None and clip is not None:
+        _fill(out, fill)
     x1, y1, x2, y2 = clip or (0, 0, size_hw[1], size_hw[0])
     unit = _to_original(image.shape, source_wh)
     here = matrix if unit is None else matrix @ unit
@@ -195,11 +197,11 @@ def warp_image(
     border = cv2.BORDER_CONSTANT
     if keeps_axes(here):
         # The image has straight edges here: it fills the pixels whose centres it covers, up to its very edge.
-        if into is not None:
-            out[rows, columns] = _filled((y2 - y1, x2 - x1), fill)
         columns = slice(max(x1, left), min(x2, right))
         rows = slice(max(y1, top), min(y2, bottom))
         border = cv2.BORDER_REPLICATE
+        if (columns, rows) != (slice(x1, x2), slice(y1, y2)):
+            _fill(out[y1:y2, x1:x2], fill)
     width, height = columns.stop - columns.start, rows.stop - rows.start
     if width <= 0 or height <= 0:
         return out
@@ -223,9 +225,9 @@ def _to_opencv(back: Matrix, left: int, top: int) -> NDArray[np.float64]:
     return np.array([[a, b, a * u + b * v + x - 0.5], [c, d, c * u + d * v + y - 0.5]], np.float64)
 
 
-def _filled(size_hw: tuple[int, int], fill: tuple[int, int, int]) -> NDArray[np.uint8]:
-    """An image of one colour, uint8 [h, w, 3]; of a grey, numpy writes it faster."""
-    return np.full((*size_hw, 3), fill[0] if len(set(fill)) == 1 else fill, np.uint8)
+def _fill(image: NDArray[np.uint8], colour: tuple[int, int, int]) -> None:
+    """Paint an image [h, w, 3] in one colour; a grey, numpy writes faster."""
+    image[:] = colour[0] if len(set(colour)) == 1 else colour
 
 
 def warp_mask(

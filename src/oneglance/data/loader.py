@@ -6,22 +6,17 @@ import ctypes
 import math
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset, get_worker_info
 
-from oneglance.data.dataset import AnnotatedImages, Batch, Sample, collate
-from oneglance.data.mixing import MixedBatches
-from oneglance.errors import Problem
-
-if TYPE_CHECKING:
-    from oneglance.tasks.base import Task
+from oneglance.data.dataset import AnnotatedImages, Batch
+from oneglance.data.mixing import Draw, MixedBatches
 
 
 def default_workers() -> int:
@@ -50,7 +45,7 @@ class Packed:
         for tensor in tensors:
             places.append((size, tensor.dtype, tuple(tensor.shape)))
             size += -(-tensor.nbytes // _ALIGNED) * _ALIGNED
-        packed = cls(torch.empty(size, dtype=torch.uint8), places, batch)
+        packed = cls(_memory(size), places, batch)
         for view, tensor in zip(packed._views(), tensors, strict=True):
             view.copy_(tensor)
         nothing = torch.empty(0)
@@ -100,8 +95,22 @@ def _keep_memory(_: int) -> None:
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 
 
-def _packed(tasks: Mapping[str, Task[Any]], samples: Sequence[Sample | Problem]) -> Packed:
-    return Packed.of(collate(tasks, samples))
+class _Batches(Dataset):
+    """Packed batches, by the keys of their samples: what a worker does."""
+
+    def __init__(self, images: AnnotatedImages) -> None:
+        self.images = images
+
+    def __getitem__(self, keys: Sequence[Draw | int]) -> Packed:
+        return Packed.of(self.images.batch(keys))
+
+
+def _memory(size: int) -> Tensor:
+    """Memory for a batch, uint8 [size]; in a worker, such as the main process can see."""
+    if get_worker_info() is None:
+        return torch.empty(size, dtype=torch.uint8)
+    # Shared from the first; shared by the queue, it would be copied once more.
+    return torch.empty(0, dtype=torch.uint8).set_(torch.UntypedStorage._new_shared(size))
 
 
 class TrainLoader:
@@ -114,11 +123,11 @@ class TrainLoader:
     def __init__(self, images: AnnotatedImages, batches: MixedBatches, workers: int) -> None:
         self.batches = batches
         self._loader: DataLoader[Any] = DataLoader(
-            images,
-            batch_sampler=batches,
+            _Batches(images),
+            batch_size=None,  # a key of _Batches is a batch
+            sampler=batches,
             num_workers=workers,
             worker_init_fn=_keep_memory,
-            collate_fn=partial(_packed, images.tasks),
             persistent_workers=workers > 0,
             pin_memory=torch.cuda.is_available(),
             prefetch_factor=3 if workers else None,
@@ -140,11 +149,10 @@ class TrainLoader:
 def evaluation_batches(images: AnnotatedImages, rows: np.ndarray, batch: int, workers: int) -> Iterator[Batch]:
     """The rows once, in order, letterboxed, with their labels in original pixels."""
     loader: DataLoader[Any] = DataLoader(
-        images,
-        sampler=[int(row) for row in rows],
-        batch_size=batch,
+        _Batches(images),
+        batch_size=None,
+        sampler=[rows[start : start + batch].tolist() for start in range(0, len(rows), batch)],
         num_workers=workers,
-        collate_fn=partial(_packed, images.tasks),
         generator=torch.Generator(),
     )
     for packed in loader:

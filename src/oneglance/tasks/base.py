@@ -218,6 +218,10 @@ class Task(ABC, Generic[S]):
         return unwarp(annotation, frame, flip_pairs=self.flip_pairs or ())
 
 
+    def terms(self, outputs: Outputs, targets: Targets) -> dict[str, Tensor]:
+        """:meth:`loss`, of objects against their targets as seen from the boxes that were looked at."""
+        return self.loss(outputs, self.cut_targets(targets, outputs["box"]) if self.on_objects else targets)
+
     def found_boxes(self, outputs: Outputs) -> tuple[Tensor, Tensor]:
         """Of a task that finds objects: boxes float [n, A, 4] in input pixels, and how sure it is, float [n, A]."""
         raise NotImplementedError(f"{self.kind} finds no objects")

@@ -254,8 +254,8 @@ class Training:
         for group in self.optimizer.param_groups:
             group["lr"] = group["base_lr"] * factor
         with torch.autocast(self.fabric.device.type, torch.bfloat16, enabled=self.bf16):
-            outputs = self._model(batch.images, batch.rows)
-        terms = {name: self.tasks[name].loss(of_task, batch.targets[name]) for name, of_task in outputs.items()}
+            outputs = self._model(batch.images, batch.rows, batch.boxes)
+        terms = {name: self.tasks[name].terms(of_task, batch.targets[name]) for name, of_task in outputs.items()}
         losses = {name: torch.stack(list(of_task.values())).sum() for name, of_task in terms.items()}
         self._optimizer.zero_grad(set_to_none=True)
         total = self.balance.backward(losses)
