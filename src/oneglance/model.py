@@ -22,6 +22,7 @@ from oneglance.data.geometry import Frame, letterbox, warp_image
 from oneglance.decode import ImageError, to_rgb
 from oneglance.drawing import draw
 from oneglance.errors import OneglanceError, Problems, bare
+from oneglance.network.answer import Glance
 from oneglance.network.device import device_of
 from oneglance.network.network import Network
 from oneglance.tasks import create_tasks
@@ -100,10 +101,9 @@ class Model:
             frames.append(Frame(letterbox(source, self.size), width, height, *source))
             inputs[i] = warp_image(picture, frames[i].matrix, self.size, fill=FILL, source_wh=source)
         tensor = torch.from_numpy(inputs).permute(0, 3, 1, 2).contiguous().to(self.device)
-        outputs = self.network(tensor)
         answers: list[dict[str, Annotation]] = [{} for _ in pictures]
-        for name, of_task in outputs.items():
-            for i, annotation in enumerate(self.tasks[name].decode(of_task, frames)):
+        for name, of_task in Glance(self.network, self.tasks, tensor, frames).answers().items():
+            for i, annotation in of_task.items():
                 answers[i][name] = annotation
         return [Prediction(p, a, self.tasks) for p, a in zip(pictures, answers, strict=True)]
 

@@ -231,9 +231,9 @@ class AnnotatedImages(Dataset):
     def _asking(self, task: Task[Any], label: Annotation) -> Iterator[Task[Any]]:
         """The tasks on this task's objects for which an object is labelled."""
         for child in task.children:
-            if child.name in self.tasks and isinstance(label, Instances):
-                if any(child.asks_about(item) and child.of_object(item) is not None for item in label.items):
-                    yield child
+            items = label.items if child.name in self.tasks and isinstance(label, Instances) else ()
+            if any(child.asks_about(item) and child.of_object(item) is not None for item in items):
+                yield child
 
     def _targets(self, labels: Mapping[str, Annotation], frame: Frame) -> dict[str, dict[str, np.ndarray]]:
         targets: dict[str, dict[str, np.ndarray]] = {}

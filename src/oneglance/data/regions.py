@@ -43,7 +43,8 @@ def content_box(frame: Frame) -> FloatArray:
 
 def shares(box: FloatArray, frame: Frame) -> FloatArray:
     """A box in input pixels as shares of the input's width and height."""
-    return np.asarray(box, np.float32) / np.array([frame.width, frame.height] * 2, np.float32)
+    width, height = np.float32(frame.width), np.float32(frame.height)
+    return np.asarray(box, np.float32) / np.array([width, height, width, height])
 
 
 def region_frame(frame: Frame, box: FloatArray) -> Frame:

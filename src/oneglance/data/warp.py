@@ -50,8 +50,8 @@ def warp(annotation: A, frame: Frame, *, flip_pairs: FlipPairs | FlipPairsByClas
     """A label from original pixels to input pixels, for training.
 
     Points, instances and (decoded) segments go through the frame's matrix; labels, tags, numbers and
-    identities stay as they are. In a mirror, the points of each of ``flip_pairs`` (indices; of points on objects by their
-    class) change places.
+    identities stay as they are. In a mirror, the points of each of ``flip_pairs`` (indices; of points on
+    objects by their class) change places.
 
     What leaves the frame's window: points keep their coordinates and become UNLABELLED; boxes and polygons
     are cut off at its edges. An object of whose box less than a tenth, or less than 2 pixels of a side,

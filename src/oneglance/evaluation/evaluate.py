@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
+from oneglance.annotations import Annotation, Instances
 from oneglance.data.dataset import Batch
 from oneglance.errors import Problems
 from oneglance.evaluation.ranking import Ranking
+from oneglance.network.answer import Glance, Place
 from oneglance.network.network import Network
 from oneglance.tasks.base import Metric, Task
+from oneglance.tasks.object_metric import AnswerMetric
 
 #: Figures by task and name.
 Scores = dict[str, dict[str, float]]
@@ -55,19 +58,41 @@ def evaluate(
         for problem in batch.problems:
             problems.add(problem.where, problem.what)
         if batch.indices:
-            moved = batch.to(device)
             with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-                outputs = network(moved.images, moved.rows)
-            for name, of_task in outputs.items():
-                at = batch.rows[name].tolist()
-                predicted = tasks[name].decode(of_task, [batch.frames[i] for i in at])
-                for i, one in zip(at, predicted, strict=True):
-                    metrics[name].update(one, batch.truths[i][name])
-                    if ranking is not None:
-                        ranking.add(name, batch.indices[i], tasks[name].quality(one, batch.truths[i][name]), one)
+                glance = Glance(network, tasks, batch.images.to(device), batch.frames)
+                found = glance.answers({n: [i for i, t in enumerate(batch.truths) if n in t] for n in tasks})
+                for name, task in tasks.items():
+                    of_task = found.get(task.settings.parent or name, {})
+                    for i, one in of_task.items():
+                        truth = batch.truths[i][task.settings.parent or name]
+                        metrics[name].update(one, truth)
+                        if ranking is not None and not task.on_objects:
+                            ranking.add(name, batch.indices[i], task.quality(one, truth), one)
+                    if task.on_objects:
+                        _on_truth(glance, task, batch.truths, metrics[name])
         on_batch(len(batch.indices) + len(batch.problems))
     network.train(training)
     return {name: metric.compute() for name, metric in metrics.items()}, metrics
+
+
+def _on_truth(glance: Glance, task: Task[Any], truths: Sequence[Mapping[str, Annotation]], metric: Metric) -> None:
+    """Show a metric that wants to know them the answers on the true boxes of all objects that are labelled."""
+    if not isinstance(metric, AnswerMetric):
+        return
+    places: list[Place | int] = []
+    labels: list[Any] = []
+    for i, truth in enumerate(truths):
+        objects = truth.get(task.settings.parent or "")
+        for item in objects.items if isinstance(objects, Instances) else ():
+            label = task.of_object(item) if task.asks_about(item) else None
+            if label is not None and item.box is not None:
+                places.append((i, item.box))
+                labels.append(label)
+        if task.name in truth:
+            places.append(i)
+            labels.append(truth[task.name])
+    for answer, label in zip(glance.of_objects(task, places), labels, strict=True):
+        metric.update_on_truth(answer, label)
 
 
 def mean_relative_score(

@@ -35,7 +35,10 @@ class Network(nn.Module):
         parents = dict.fromkeys(task.settings.parent for task in tasks.values() if task.settings.parent is not None)
         self.regions = nn.ModuleDict({name: Regions(spec, trunk.channels) for name in parents})
         self.heads = nn.ModuleDict(
-            {name: task.region_head(trunk.channels) if task.on_objects else task.head(spec) for name, task in tasks.items()}
+            {
+                name: task.region_head(trunk.channels) if task.on_objects else task.head(spec)
+                for name, task in tasks.items()
+            }
         )
         quicken_depthwise(self)
         # Convolutions are faster so, on CPUs and on GPUs: benchmarks/layout.py measures it.
@@ -76,9 +79,7 @@ class Network(nn.Module):
                 outputs[name] = {**self.of_objects(features, at, seen, (name,))[name], "box": seen}
         return {name: outputs[name] for name in rows}
 
-    def of_objects(
-        self, features: Features, rows: Tensor, boxes: Tensor, tasks: tuple[str, ...]
-    ) -> dict[str, Outputs]:
+    def of_objects(self, features: Features, rows: Tensor, boxes: Tensor, tasks: tuple[str, ...]) -> dict[str, Outputs]:
         """Raw outputs of some tasks, all on the objects of one detection task, for R objects: ``rows`` int64 [R], the
         images they are in; ``boxes`` float [R, 4] in shares of the input."""
         parent = self.tasks[tasks[0]].settings.parent

@@ -46,9 +46,9 @@ _WRITTEN = (
     ("ground", "coco", "objects", "ground/boxes"), ("weather", "folder", "weather", "weather"),
     ("faces", "csv", "face", "faces"), ("plates", "csv", "plate", "plates"),
 )  # fmt: skip
-#: A smaller or less visible object is not asked for: a crowd in COCO's words, difficult in Pascal VOC's. Height and width
-#: in pixels of a 256 px scene, and the share of it that shows. (KITTI's "moderate", Geiger et al. 2012, asks for 25 of
-#: 375 pixels' height and no more than half hidden.)
+#: A smaller or less visible object is not asked for: a crowd in COCO's words, difficult in Pascal VOC's. Height and
+#: width in pixels of a 256 px scene, and the share of it that shows. (KITTI's "moderate", Geiger et al. 2012, asks
+#: for 25 of 375 pixels' height and no more than half hidden.)
 LEAST_HEIGHT, LEAST_WIDTH, LEAST_VISIBLE = 20.0, 8.0, 0.4
 #: Shares of the splits.
 SPLITS = (("train", 0.7), ("val", 0.12), ("test", 0.18))
@@ -234,7 +234,7 @@ def _yaml() -> str:
 tasks:
   # What is the weather like? Night is one of the answers.
   weather: {{kind: classification, classes: {words(WEATHERS)}}}
-  # Where are the cars and the people? (Tiny and hidden ones are marked as crowds or difficult: neither asked for nor wrong.)
+  # Where are the cars and the people? (Tiny and hidden ones are crowds or difficult: neither asked for nor wrong.)
   objects: {{kind: detection, classes: {words(DETECTED)}}}
   # What is each pixel? Lamp posts and signs are none of these: void, 255 in the masks.
   ground: {{kind: segmentation, classes: {words(CLASSES)}, width: 32}}

@@ -34,8 +34,8 @@ class TaskSettings(BaseModel):
     kind: str
     on: str = Field(
         "image",
-        description="What the question is asked about: `image`, the objects that a detection task finds (`objects`, its "
-        "name), or those of one class (`objects.face`).",
+        description="What the question is asked about: `image`, the objects that a detection task finds (`objects`, "
+        "its name), or those of one class (`objects.face`).",
     )
     weight: float = Field(1.0, ge=0, description="Weight of the task's loss in the sum.")
     freeze: bool = Field(
@@ -216,7 +216,6 @@ class Task(ABC, Generic[S]):
     def unwarp(self, annotation: Annotation, frame: Frame) -> Annotation:
         """A prediction from input pixels to original pixels."""
         return unwarp(annotation, frame, flip_pairs=self.flip_pairs or ())
-
 
     def terms(self, outputs: Outputs, targets: Targets) -> dict[str, Tensor]:
         """:meth:`loss`, of objects against their targets as seen from the boxes that were looked at."""

@@ -16,11 +16,10 @@ from oneglance.annotations import HIDDEN, UNLABELLED, VISIBLE, Annotation, Insta
 from oneglance.data.geometry import Frame
 from oneglance.manifest import Column
 from oneglance.tasks.base import Features, FeatureSpec, Outputs, Targets, Task, TaskSettings, masked_mean
-from oneglance.tasks.object_metric import ObjectPrecision
 from oneglance.tasks.charts import Bars, Chart, Curves, Series, Table, share, thinned
+from oneglance.tasks.object_metric import ObjectPrecision
 from oneglance.tasks.pyramid import PyramidMerge, grid_of
 from oneglance.tasks.region_heads import RegionLinear, RegionMaps
-
 
 #: Factor on the loss: a cross-entropy over thousands of cells and an offset in cells are large numbers, and would drown
 #: the gradients of other tasks in the shared trunk.
@@ -47,8 +46,8 @@ class KeypointsSettings(TaskSettings):
     skeleton: tuple[tuple[str, str], ...] = Field((), description="Pairs of points to be joined in drawings.")
     sigmas: tuple[float, ...] | None = Field(
         None,
-        description="On objects: how exactly each point can be set, for COCO's similarity (OKS). Default: COCO's own for "
-        "the 17 points of a person, else 0.05 for each.",
+        description="On objects: how exactly each point can be set, for COCO's similarity (OKS). Default: COCO's own "
+        "for the 17 points of a person, else 0.05 for each.",
     )
     sigma: float = Field(1.0, gt=0, description="Spread of the target's bell, in cells of the heat map (4 pixels).")
     width: int = Field(64, ge=8, multiple_of=8, description="Channels of the head.")

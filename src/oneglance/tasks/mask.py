@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.ops import roi_align
 
-from oneglance.annotations import FloatArray, Instance, Instances, Rle, Segments, changed
+from oneglance.annotations import FloatArray, Instance, Rle, Segments, changed
 from oneglance.data.geometry import Frame
 from oneglance.formats import rle as runs
 from oneglance.tasks.base import FeatureSpec, Outputs, Targets, Task, TaskSettings
@@ -44,7 +44,7 @@ class RegionMask(nn.Module):
 
 
 class Mask(Task[MaskSettings]):
-    """A mask for each object, in its box (Mask R-CNN, He et al. 2017); scored by COCO's AP over the overlap of masks."""
+    """A mask for each object, in its box (He et al. 2017); scored by COCO's AP over the overlap of masks."""
 
     kind = "mask"
     annotation = Segments

@@ -92,7 +92,7 @@ class Detection(Task[DetectionSettings]):
     def flip_pairs(self) -> dict[str, tuple[tuple[int, int], ...]]:
         """Of the points on its objects, by class. (Tasks whose points may not be mirrored keep the images that are
         labelled for them from being.)"""
-        pairs = {}
+        pairs: dict[str, tuple[tuple[int, int], ...]] = {}
         for child in self.children:
             if isinstance(child.flip_pairs, tuple):
                 pairs |= dict.fromkeys(child.asked_classes, child.flip_pairs) if child.carrier == "points" else {}
