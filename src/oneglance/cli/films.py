@@ -1,4 +1,4 @@
-"""What ``oneglance predict`` writes of a film or a camera: the film with the answers drawn, a line a frame, and its tracks."""
+"""What ``oneglance predict`` writes of a film or a camera: it with the answers drawn, a line a frame, and tracks."""
 
 from __future__ import annotations
 

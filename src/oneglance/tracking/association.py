@@ -10,9 +10,6 @@ from oneglance.annotations import FloatArray
 Array = NDArray[np.float64]
 Rows = NDArray[np.intp]
 
-#: Appearance counts where boxes overlap by this IoU or more, and vectors are nearer than this cosine distance.
-_NEAR, _ALIKE = 0.5, 0.25
-
 
 def iou_matrix(one: FloatArray | Array, other: FloatArray | Array) -> Array:
     """Intersection over union of boxes ``x1 y1 x2 y2``, float64 [T, N]; 0 where both are empty."""
@@ -23,16 +20,17 @@ def iou_matrix(one: FloatArray | Array, other: FloatArray | Array) -> Array:
     return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
 
 
-def with_appearance(cost: Array, one: Array, other: Array) -> Array:
-    """Costs 1 - IoU, float64 [T, N], lowered where two look alike.
+def with_looks(cost: Array, one: Array, other: Array) -> Array:
+    """Costs 1 - IoU, float64 [T, N], mixed with how different two look.
 
-    BoT-SORT's rule (Aharon et al. 2022, eq. 12 and 13): the lesser of 1 - IoU and half the cosine distance, the latter
-    only where boxes overlap and vectors are near. ``one`` float64 [T, D], ``other`` float64 [N, D]: of length 1, or NaN
-    where nobody knows what it looks like, and IoU alone decides.
+    DeepSORT's sum (Wojke et al. 2017, eq. 5): a half each of 1 - IoU and of the cosine distance, which is 1 at most. So
+    looks decide between objects that are near each other; boxes that do not overlap still cost 1.
+
+    ``one`` float64 [T, D], ``other`` float64 [N, D]: of length 1, or NaN where nobody knows what it looks like; there
+    the cost stays as it is.
     """
-    distance = 1 - one @ other.T
-    alike = (distance < _ALIKE) & (cost <= 1 - _NEAR)
-    return np.where(alike, np.minimum(cost, distance / 2), cost)
+    distance = np.clip(1 - one @ other.T, 0, 1)
+    return np.where(np.isnan(distance) | (cost >= 1), cost, (cost + distance) / 2)
 
 
 def assign(cost: Array, limit: float) -> tuple[Rows, Rows]:

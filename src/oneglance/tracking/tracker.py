@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oneglance.annotations import FloatArray
-from oneglance.tracking.association import Array, Rows, assign, iou_matrix, with_appearance
+from oneglance.tracking.association import Array, Rows, assign, iou_matrix, with_looks
 from oneglance.tracking.motion import Motion
 from oneglance.tracking.settings import TrackSettings
 
@@ -77,13 +77,13 @@ class Tracker:
         looks = self._unit(vectors, count)
 
         self._motion.predict(passed, self._lost)
-        usable = np.isfinite(places).all(1)
+        usable: NDArray[np.bool_] = np.isfinite(places).all(axis=1)
         places = np.where(usable[:, None], places, 0.0)
         sure: NDArray[np.bool_] = usable & np.greater_equal(scores, self.settings.start)
         unsure: NDArray[np.bool_] = usable & np.greater_equal(scores, self.settings.keep) & ~sure
         known: NDArray[np.bool_] = np.not_equal(self._numbers, NONE)
-        cost = 1 - iou_matrix(self._motion.boxes(), places)
-        cost[self._classes[:, None] != codes[None]] = 1.0
+        same = np.equal(self._classes[:, None], codes[None])
+        cost: Array = np.where(same, 1 - iou_matrix(self._motion.boxes(), places), 1.0)
         track_of = np.full(count, -1, np.int64)
 
         def pair(tracks: NDArray[np.bool_], found: NDArray[np.bool_], costs: Array, overlap: float) -> None:
@@ -93,7 +93,7 @@ class Tracker:
             at, of = assign(costs[np.ix_(rows, columns)], 1 - overlap)
             track_of[columns[of]] = rows[at]
 
-        by_looks = with_appearance(cost, self._looks, looks) if looks.shape[1] else cost
+        by_looks = with_looks(cost, self._looks, looks) if looks.shape[1] else cost
         pair(known, sure, by_looks, _SURE)
         pair(known & ~self._lost, unsure, cost, _UNSURE)
         pair(~known, sure, by_looks, _SECOND)
