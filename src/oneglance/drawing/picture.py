@@ -64,7 +64,7 @@ def draw(
         annotations: by task, in pixels of the image. A task of ``tasks`` that is missing here, or None, is unknown,
             and the strip below the image says so.
         tasks: the questions; they give the names of classes and points.
-        min_score: objects with a lower score are left out; labels have no score and are always drawn.
+        min_score: objects with a lower score and no track are left out; labels have no score and are always drawn.
         steady: all images of one size give pictures of one size, each task's line at its own height: for films.
 
     Returns a picture uint8 [H', W', 3]: the image, enlarged where it is small, beside it a margin where it is narrow,
@@ -155,7 +155,7 @@ class _Painter:
                 self._points(annotation, names, base, task)
 
     def _colour(self, item: Instance) -> Colour:
-        """That of its track, where it has one, which no frame changes; otherwise that of its class."""
+        """That of its track, the same in all frames, where it has one; otherwise that of its class."""
         return numbered(item.track - 1) if item.track is not None else colour_of(item.label, self.colours)
 
     def _segments(self, annotation: Segments) -> None:
@@ -217,9 +217,8 @@ class _Painter:
             names = task.column.points if task is not None else ()
             self._points(item.points, names, colour, task, named=False)
         if corner is not None:
-            # The tag keeps the class's colour, which the strip explains.
             short = item.label if item.track is None else f"#{item.track}"
-            self.tags.append(Tag(_title(item), corner, colour_of(item.label, self.colours), short=short))
+            self.tags.append(Tag(_title(item), corner, colour, short=short))
 
     def _box(self, box: tuple[float, float, float, float], colour: Colour, *, dashed: bool) -> None:
         x1, y1, x2, y2 = box
@@ -378,6 +377,8 @@ def _objects(name: str, annotation: Instances, painter: _Painter) -> Line:
         looked_for = (
             f" (looked for {', '.join(annotation.annotated)} only)" if annotation.annotated else " (of no class)"
         )
+    if any(item.track is not None for item in shown):  # their colours are not those of classes
+        return Line(f"{name}: {', '.join(f'{count} {label}' for label, count in counts.items())}{looked_for}")
     if counts:
         dots = tuple((colour_of(label, painter.colours), f"{count} {label}") for label, count in counts.items())
         return Line(f"{name}:", dots=dots, after=looked_for)

@@ -77,7 +77,7 @@ class Tracker:
         looks = self._unit(vectors, count)
 
         self._motion.predict(passed, self._lost)
-        usable: NDArray[np.bool_] = np.isfinite(places).all(axis=1)
+        usable = np.asarray(np.isfinite(places).all(axis=1))
         places = np.where(usable[:, None], places, 0.0)
         sure: NDArray[np.bool_] = usable & np.greater_equal(scores, self.settings.start)
         unsure: NDArray[np.bool_] = usable & np.greater_equal(scores, self.settings.keep) & ~sure
