@@ -13,18 +13,18 @@ def corners(cx, cy, w, h):
 
 
 class Textbook:
-    """x = F x, P = F P F' + Q; K = P H' (H P H' + R)^-1, x += K (z - H x), P -= K H P; noise as BoT-SORT's."""
+    """x = F x, P = F P F' + Q; K = P H' (H P H' + R)^-1, x += K (z - H x), P -= K H P; noise as shares of the sides."""
 
     def __init__(self, z):
         w, h = z[2:]
         side = np.array([w, h, w, h])
         self.x = np.r_[z, np.zeros(4)]
-        self.P = np.diag(np.r_[2 * side / 20, 10 * side / 160 * 30] ** 2)
+        self.P = np.diag(np.r_[2 * side / 20, 10 * side / 80 * 30] ** 2)
 
     def predict(self, dt):
         side = self.x[[2, 3, 2, 3]]
         F = np.eye(8) + dt * np.eye(8, k=4)
-        Q = np.diag(np.r_[side / 20, side / 160 * 30] ** 2) * dt * 30
+        Q = np.diag(np.r_[side / 20, side / 80 * 30] ** 2) * dt * 30
         self.x, self.P = F @ self.x, F @ self.P @ F.T + Q
 
     def update(self, z):

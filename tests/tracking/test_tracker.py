@@ -101,13 +101,12 @@ def test_unsure_detections_keep_a_track_alive_but_start_none():
     assert numbers(tracker, 60, [box(80)], 0.09) == [0]  # below `keep` it is as if it were not there
 
 
-def test_an_unsure_detection_does_not_bring_back_a_lost_track_nor_take_one_that_a_sure_one_wants():
+def test_an_unsure_detection_brings_a_track_back_but_never_takes_one_that_a_sure_one_wants():
     tracker = Tracker(TrackSettings(start=0.5, keep=0.1))
     assert numbers(tracker, 0, [box(0)]) == [1]
-    assert numbers(tracker, 1, [box(0), box(6)], [0.2, 0.9]) == [0, 1]
+    assert numbers(tracker, 1, [box(0), box(20)], [0.2, 0.9]) == [0, 1]
     assert numbers(tracker, 2, []) == []
-    assert numbers(tracker, 3, [box(6)], 0.2) == [0]
-    assert numbers(tracker, 4, [box(6)], 0.9) == [1]
+    assert numbers(tracker, 3, [box(500), box(20)], 0.2) == [0, 1]
 
 
 def test_looks_decide_where_places_do_not():

@@ -9,16 +9,17 @@ from oneglance.annotations import FloatArray
 
 Array = NDArray[np.float64]
 
-#: Standard deviations as shares of the box's sides, a frame, as DeepSORT, ByteTrack and BoT-SORT have them ...
-_PLACE, _SPEED = 1 / 20, 1 / 160
-#: ... which were found for films of this many frames a second. Here time is in seconds, and noise grows with it.
+#: Standard deviations as shares of the box's sides, a frame. That of the speed is twice that of DeepSORT, ByteTrack and
+#: BoT-SORT: fewer objects are lost when they turn (benchmarks/tracking.py) ...
+_PLACE, _SPEED = 1 / 20, 1 / 80
+#: ... at so many frames a second. Here time is in seconds, and noise grows with it.
 _RATE = 30.0
 
 
 class Motion:
     """One Kalman filter a box, of its centre, width and height; each moves steadily but for noise.
 
-    BoT-SORT's filter (Aharon et al. 2022), for frames at any times. All noise is independent between the four numbers,
+    BoT-SORT's model (Aharon et al. 2022), for frames at any times. All noise is independent between the four numbers,
     so the covariance of a box is four of 2 x 2, and everything is closed form over arrays.
 
     ``mean`` float64 [T, 2, 4]: (cx, cy, w, h) in pixels, and their speeds a second. ``spread`` float64 [T, 3, 4]:

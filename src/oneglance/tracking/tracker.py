@@ -12,9 +12,8 @@ from oneglance.tracking.association import Array, Rows, assign, iou_matrix, with
 from oneglance.tracking.motion import Motion
 from oneglance.tracking.settings import TrackSettings
 
-#: The IoU with where it was expected that an object must have more than: to be a track's by a sure detection; by an
-#: unsure one; to confirm a track that was seen once (all as ByteTrack has them).
-_SURE, _UNSURE, _SECOND = 0.2, 0.5, 0.3
+#: An object must have more than this IoU with where a track was expected.
+_OVERLAP = 0.1
 #: How much of a track's looks stays when it is seen again (as BoT-SORT has it).
 _MEMORY = 0.9
 #: No number: an object that belongs to no track (yet).
@@ -26,8 +25,10 @@ class Tracker:
 
     ByteTrack (Zhang et al. 2022): sure detections are paired with tracks first, then unsure ones with the tracks that
     are left, so that an object that is half hidden keeps its number; but only sure ones start a track. Differences: no
-    pair is made across classes; noise and memory are by seconds, so that frames may be at any times; the motion and the
-    part that looks play are BoT-SORT's (Aharon et al. 2022). A new track gets its number when it is seen in two frames
+    pair is made across classes; noise and memory are by seconds, so that frames may be at any times; the motion is
+    like BoT-SORT's (Aharon et al. 2022); of sure detections, looks count as much as places, where they are known; an
+    unsure detection may bring back a lost track, and overlaps may be small (more numbers are kept so in scenes of
+    objects that hide each other: benchmarks/tracking.py). A new track gets its number when it is seen in two frames
     running, but for those of the very first frame.
 
     Memory and time grow with the objects of the last ``settings.lost`` seconds, not with the film.
@@ -86,17 +87,17 @@ class Tracker:
         cost: Array = np.where(same, 1 - iou_matrix(self._motion.boxes(), places), 1.0)
         track_of = np.full(count, -1, np.int64)
 
-        def pair(tracks: NDArray[np.bool_], found: NDArray[np.bool_], costs: Array, overlap: float) -> None:
+        def pair(tracks: NDArray[np.bool_], found: NDArray[np.bool_], costs: Array) -> None:
             free = tracks.copy()
             free[track_of[track_of >= 0]] = False
             rows, columns = np.flatnonzero(free), np.flatnonzero(found & (track_of < 0))
-            at, of = assign(costs[np.ix_(rows, columns)], 1 - overlap)
+            at, of = assign(costs[np.ix_(rows, columns)], 1 - _OVERLAP)
             track_of[columns[of]] = rows[at]
 
         by_looks = with_looks(cost, self._looks, looks) if looks.shape[1] else cost
-        pair(known, sure, by_looks, _SURE)
-        pair(known & ~self._lost, unsure, cost, _UNSURE)
-        pair(~known, sure, by_looks, _SECOND)
+        pair(known, sure, by_looks)
+        pair(known, unsure, cost)
+        pair(~known, sure, by_looks)
 
         found = np.flatnonzero(track_of >= 0)
         self._see(track_of[found], places[found], looks[found], seconds)
