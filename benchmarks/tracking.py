@@ -1,8 +1,9 @@
 """The tracker alone: frames a second, and how well numbers are kept in made scenes of objects that hide each other.
 
 Objects of two classes go about in 1280 x 720 at 30 frames a second and bounce off the edges, nearer ones in front. What
-is seen of an object decides its score; boxes tremble by 2% of their size, 5% of the objects are missed, and there is one
-false box a frame. IDF1 (Ristani et al. 2016) over all that was detected; switches: how often an object's number changes.
+is seen of an object decides its score; boxes tremble by 2% of their size, 5% of the objects are missed, and there is a
+false box a frame. IDF1 (Ristani et al. 2016) over all that was detected; switches: how often an object's number
+changes.
 
 The scenes are written to `OUT/tracking_scenes.npz`; with `peers/roboflow_bytetrack.py`'s answers in
 `OUT/tracking_roboflow.npz`, they are scored beside ours.
