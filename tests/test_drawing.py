@@ -22,6 +22,7 @@ from oneglance.annotations import (
 )
 from oneglance.drawing import class_colours, colour_of, draw, sheet
 from oneglance.drawing.lettering import INK, PAPER, Line, Tag, caption, ink_on, place_tags
+from oneglance.drawing.palette import numbered
 from oneglance.tasks import KINDS, create_tasks
 from oneglance.tasks.base import Task
 
@@ -327,3 +328,44 @@ def test_a_sheet_holds_all_pictures() -> None:
         assert (made == 40 * k).all(-1).sum() > 2000
     with pytest.raises(ValueError, match="at least one"):
         sheet([])
+
+
+def test_a_track_has_one_colour_and_is_drawn_whatever_its_score(tasks: dict[str, Task[Any]]) -> None:
+    blank = np.full((400, 500, 3), 128, np.uint8)
+    objects = {"objects": tasks["objects"]}
+
+    def drawn(item: Instance) -> np.ndarray:
+        return draw(blank, {"objects": Instances((item,))}, objects)[:400]
+
+    for track in (1, 2, 77):
+        for label, score in (("car", 0.9), ("person", 0.1)):
+            picture = drawn(Instance(label, box(100, 100, 300, 300), score=score, track=track))
+            assert tuple(picture[300, 150].tolist()) == numbered(track - 1)
+    one, other = (drawn(Instance("car", box(100, 100, 300, 300), score=0.9, track=track)) for track in (12, 13))
+    assert tuple(one[300, 150].tolist()) != tuple(other[300, 150].tolist())
+    np.testing.assert_array_equal(drawn(Instance("car", box(100, 100, 300, 300), score=0.1)), blank)
+
+
+def test_the_number_of_a_track_stands_beside_it_and_the_strip_explains_no_colours(
+    tasks: dict[str, Task[Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from oneglance.drawing import picture
+
+    tags: list[Tag] = []
+    lines: list[Line] = []
+    monkeypatch.setattr(picture, "place_tags", lambda canvas, some, text: tags.extend(some))
+    real = picture.caption
+    monkeypatch.setattr(picture, "caption", lambda some, *rest: lines.extend(some) or real(some, *rest))
+    some = (
+        Instance("car", box(0, 0, 9, 9), score=0.9, track=12),
+        Instance("car", box(50, 50, 90, 90), score=0.8),
+        Instance("person", box(200, 200, 220, 290), score=0.2, track=3),
+    )
+    blank = np.zeros((400, 500, 3), np.uint8)
+    draw(blank, {"objects": Instances(some)}, {"objects": tasks["objects"]})
+    assert {(tag.text, tag.short) for tag in tags} == {
+        ("#12 car 0.90", "#12"),
+        ("car 0.80", "car"),
+        ("#3 person 0.20", "#3"),
+    }
+    assert lines[0] == Line("objects: 2 car, 1 person")

@@ -66,6 +66,8 @@ EXAMPLES: list[Annotation] = [
                 difficult=True,
                 truncated=True,
                 extra={"k": [1]},
+                track=3,
+                vector=np.array([0.1, np.nan], np.float32),
             ),
         )
     ),

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from oneglance.evaluation.api import report
     from oneglance.manifest import Manifest
     from oneglance.model import Model, Prediction, load
+    from oneglance.tracking import Follower, TrackSettings
     from oneglance.training.api import Run, resume, train
     from oneglance.video import Film, Moment
 
@@ -43,11 +44,13 @@ _HOMES = {
     **dict.fromkeys(("Run", "train", "resume"), "training.api"),
     **dict.fromkeys(("Model", "Prediction", "load"), "model"),
     **dict.fromkeys(("Film", "Moment"), "video"),
+    **dict.fromkeys(("Follower", "TrackSettings"), "tracking"),
     **dict.fromkeys(("evaluate", "report"), "evaluation.api"),
 }
 
 __all__ = [
     "Film",
+    "Follower",
     "Identity",
     "Instance",
     "Instances",
@@ -63,6 +66,7 @@ __all__ = [
     "Run",
     "Segments",
     "Tags",
+    "TrackSettings",
     "evaluate",
     "load",
     "report",

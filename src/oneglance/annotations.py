@@ -107,8 +107,9 @@ class Instance:
 
     ``box`` float32 [4]; ``polygons``: parts, each float32 [P, 2], P >= 3 (a hole can't be said with them: use
     ``rle``); ``crowd``: a group that evaluation ignores; ``difficult``: too hard to be counted (VOC);
-    ``attributes``: further facts by name; ``answers``: in full what the tasks on objects said of it, by task
-    (predictions only); ``extra``: what only the source's own format knows.
+    ``attributes``: further facts by name; ``extra``: what only the source's own format knows. Of predictions only:
+    ``answers``: in full what the tasks on objects said, by task; ``track``: the number, from 1, that the object keeps
+    through a film; ``vector``: its embedding, float32 [D].
     """
 
     label: str
@@ -126,6 +127,8 @@ class Instance:
     score: float | None = None
     answers: dict[str, Any] = field(default_factory=dict)
     extra: dict[str, Any] = field(default_factory=dict)
+    track: int | None = None
+    vector: FloatArray | None = None
 
 
 def changed(item: Instance, changes: dict[str, object]) -> Instance:
@@ -145,6 +148,10 @@ class Instances:
 
     def __len__(self) -> int:
         return len(self.items)
+
+    def sure(self, min_score: float) -> tuple[Instance, ...]:
+        """The objects to be shown: labels, what scores ``min_score`` or more, and what a track vouches for."""
+        return tuple(i for i in self.items if i.score is None or i.score >= min_score or i.track is not None)
 
     def boxes(self) -> FloatArray:
         """All boxes, float32 [N, 4]; raises ValueError where an instance has none."""

@@ -27,6 +27,7 @@ from oneglance.network.device import device_of
 from oneglance.network.network import Network
 from oneglance.tasks import create_tasks
 from oneglance.tasks.base import Task
+from oneglance.tracking import Follower, TrackSettings
 from oneglance.training import checkpoint
 from oneglance.training.fit import BEST, LAST
 from oneglance.video import Film, Moment
@@ -127,6 +128,7 @@ class Model:
         *,
         every: int = 1,
         seconds: float | None = None,
+        track: bool | TrackSettings = True,
         problems: Problems | None = None,
     ) -> Generator[tuple[Moment, Prediction]]:
         """Answers for the frames of a film, or of a camera until the loop is left; a thread decodes ahead.
@@ -138,16 +140,25 @@ class Model:
             batch: frames at a time; fewer where they are large, and one of a camera.
             every: only each such frame.
             seconds: only the first so many.
+            track: follow objects, so that ``Instance.track`` is a number that each keeps, and smooth points; False:
+                every frame is answered as an image by itself would be.
             problems: gets to know of a film that ended before its time.
 
         Raises FilmError where there is no film, no camera, or not one frame.
         """
         film = source if isinstance(source, Film) else Film(source, every=every, seconds=seconds)
         batch = 1 if film.is_camera else max(1, min(batch, HELD // (3 * film.width * film.height)))
+        settings = track if isinstance(track, TrackSettings) else TrackSettings()
+        follower = Follower(settings) if track is not False else None
         with closing(in_background(iter(film), batch)) as read:
             for some in _batches(read, batch):
                 predictions = self.predict([picture for _, picture in some])
-                yield from zip((moment for moment, _ in some), predictions, strict=True)
+                for (moment, picture), prediction in zip(some, predictions, strict=True):
+                    if follower is not None:
+                        size = (picture.shape[1], picture.shape[0])
+                        answers = follower(prediction, moment.seconds, size)
+                        prediction = Prediction(prediction.image, answers, self.tasks)
+                    yield moment, prediction
         if film.trouble is not None and problems is not None:
             problems.add(film.name, film.trouble)
 

@@ -226,10 +226,12 @@ def _instance_to_json(item: Instance, points: Sequence[str]) -> Json:
             "class": item.label,
             "box": _floats(item.box),
             "score": item.score,
+            "track": item.track,
             "polygons": None if item.polygons is None else [_pairs(part) for part in item.polygons],
             "rle": None if item.rle is None else {"size": list(item.rle.size), "counts": list(item.rle.counts)},
             "points": None if item.points is None else _points_to_json(item.points, points),
             "identity": item.identity,
+            "vector": _floats(item.vector),
             "attributes": item.attributes or None,
             "id": item.id,
             "area": item.area,
@@ -241,6 +243,7 @@ def _instance_to_json(item: Instance, points: Sequence[str]) -> Json:
 
 def _instance_from(data: Json) -> Instance:
     box, polygons, rle, points = (data.get(key) for key in ("box", "polygons", "rle", "points"))
+    vector = data.get("vector")
     return Instance(
         label=str(data["class"]),
         box=None if box is None else _array(box),
@@ -256,4 +259,6 @@ def _instance_from(data: Json) -> Instance:
         truncated=bool(data.get("truncated")),
         score=data.get("score"),
         extra=dict(data.get("extra", {})),
+        track=data.get("track"),
+        vector=None if vector is None else _array(vector),
     )

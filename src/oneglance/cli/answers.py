@@ -143,4 +143,4 @@ def coco_result(item: Instance, image_id: int, classes: tuple[str, ...]) -> dict
 def _sure(answer: Annotation, min_score: float) -> Annotation:
     if not isinstance(answer, Instances):
         return answer
-    return replace(answer, items=tuple(i for i in answer.items if i.score is None or i.score >= min_score))
+    return replace(answer, items=answer.sure(min_score))

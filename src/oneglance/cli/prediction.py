@@ -66,12 +66,24 @@ def predict(
     codec: Annotated[
         Codec, typer.Option(help="Of films: h264 (.mp4) where OpenCV can, or vp8 (.webm); mpeg4 is quick to write.")
     ] = Codec.auto,
+    track: Annotated[
+        bool, typer.Option(help="In films, give each object a number that it keeps, and write its track.")
+    ] = True,
+    smooth: Annotated[
+        bool, typer.Option(help="In films that are tracked, steady the points of objects and of the image.")
+    ] = True,
+    lost: Annotated[
+        float, typer.Option(min=0, help="Seconds for which an object that is hidden keeps its number.")
+    ] = 1.0,
 ) -> None:
     """Ask a trained network about images, films or a camera: every task's answer, in one glance each.
 
     Of images: pictures/ with the answers drawn, predictions.json, masks/ with a PNG a segmentation.
 
-    Of films and the camera: films/ with the answers drawn into the film, and NAME.jsonl, a line a frame.
+    Of films and the camera: films/ with the answers drawn into the film, and NAME.jsonl, a line a frame. Objects are
+    followed: each has a number, from 1, and the colour of its number; NAME.TASK.mot.txt holds the tracks in the format
+    of MOTChallenge. An object that scores --min-score or more in two frames running gets a number, and keeps it where
+    it scores less.
 
     What can't be read is passed over and named in errors.csv.
 
@@ -81,6 +93,8 @@ def predict(
       oneglance predict runs/street-1 'photos/*.jpg' --out answers --coco
       oneglance predict runs/street-1 photo.jpg --json
       oneglance predict runs/street-1 film.mp4 --every 2
+      oneglance predict runs/street-1 film.mp4 --lost 3
+      oneglance predict runs/street-1 film.mp4 --no-track
       oneglance predict runs/street-1 --camera 0 --seconds 60
     """
     if not images and camera is None:
@@ -90,10 +104,11 @@ def predict(
     stills, films = sorted_out(collect(images or []))
 
     from oneglance.cli.answers import Answers, line_of
-    from oneglance.cli.films import FilmAnswers, Wanted, answer_film
+    from oneglance.cli.films import FilmAnswers, Wanted, answer_film, tracked_tasks
     from oneglance.errors import Problems, bare
     from oneglance.ingest import write_problems
     from oneglance.model import load
+    from oneglance.tracking import TrackSettings
     from oneglance.video import Film, FilmError
 
     model = load(run, weights.value, device)
@@ -101,6 +116,10 @@ def predict(
     folder = out_folder if out_folder is not None or as_json else next_folder(Path(), "predictions")
     if folder is not None:
         new_folder(folder)
+    following = None
+    if track:
+        keep = min(TrackSettings().keep, min_score)
+        following = TrackSettings(start=min_score, keep=keep, lost=lost, smooth=smooth)
     problems = Problems()
     done, frames, interrupted = 0, 0, False
     codecs: set[str] = set()
@@ -130,11 +149,12 @@ def predict(
         before = frames
         with ExitStack() as stack:
             stack.callback(film.close)
-            writer = FilmAnswers(folder, name, film, codec.value) if folder else None
+            tracked = tracked_tasks(model) if track else {}
+            writer = FilmAnswers(folder, name, film, codec.value, tracked) if folder else None
             if writer is not None:
                 stack.callback(lambda: codecs.update({writer.written.codec} if writer.written else ()))
                 stack.callback(writer.close)
-            wanted = Wanted(batch, min_score, drawn=pictures, as_json=as_json)
+            wanted = Wanted(batch, min_score, drawn=pictures, as_json=as_json, track=following)
             answered = answer_film(model, film, writer, wanted, bar, problems)
             for count in stack.enter_context(closing(answered)):
                 frames = before + count

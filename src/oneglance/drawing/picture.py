@@ -64,7 +64,7 @@ def draw(
         annotations: by task, in pixels of the image. A task of ``tasks`` that is missing here, or None, is unknown,
             and the strip below the image says so.
         tasks: the questions; they give the names of classes and points.
-        min_score: objects with a lower score are left out; labels have no score and are always drawn.
+        min_score: objects with a lower score and no track are left out; labels have no score and are always drawn.
         steady: all images of one size give pictures of one size, each task's line at its own height: for films.
 
     Returns a picture uint8 [H', W', 3]: the image, enlarged where it is small, beside it a margin where it is narrow,
@@ -144,7 +144,7 @@ class _Painter:
             case Segments():
                 self._segments(annotation)
             case Instances():
-                items = sorted(self.shown(annotation), key=_size, reverse=True)
+                items = sorted(annotation.sure(self.min_score), key=_size, reverse=True)
                 for item in items:
                     self._surface(item)
                 for item in items:
@@ -154,9 +154,9 @@ class _Painter:
                 base = colour_of(task.name if task is not None else "points", self.colours)
                 self._points(annotation, names, base, task)
 
-    def shown(self, annotation: Instances) -> list[Instance]:
-        """The objects that are sure enough to be drawn."""
-        return [item for item in annotation.items if item.score is None or item.score >= self.min_score]
+    def _colour(self, item: Instance) -> Colour:
+        """That of its track, the same in all frames, where it has one; otherwise that of its class."""
+        return numbered(item.track - 1) if item.track is not None else colour_of(item.label, self.colours)
 
     def _segments(self, annotation: Segments) -> None:
         if annotation.indices is None or annotation.classes is None:
@@ -183,7 +183,7 @@ class _Painter:
         self.canvas[:] = mixed
 
     def _surface(self, item: Instance) -> None:
-        colour = colour_of(item.label, self.colours)
+        colour = self._colour(item)
         height, width = self.canvas.shape[:2]
         if item.rle is not None:
             full = cv2.resize(decode_rle(item.rle).astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST)
@@ -204,7 +204,7 @@ class _Painter:
         cv2.drawContours(self.canvas, outlines, -1, colour, self.stroke - 1, cv2.LINE_AA)
 
     def _instance(self, item: Instance, task: Task[Any] | None) -> None:
-        colour = colour_of(item.label, self.colours)
+        colour = self._colour(item)
         corner: tuple[float, float, float, float] | None = None
         if item.box is not None:
             x1, y1, x2, y2 = (float(v) for v in item.box * self.scale)
@@ -217,7 +217,8 @@ class _Painter:
             names = task.column.points if task is not None else ()
             self._points(item.points, names, colour, task, named=False)
         if corner is not None:
-            self.tags.append(Tag(_title(item), corner, colour, short=item.label))
+            short = item.label if item.track is None else f"#{item.track}"
+            self.tags.append(Tag(_title(item), corner, colour, short=short))
 
     def _box(self, box: tuple[float, float, float, float], colour: Colour, *, dashed: bool) -> None:
         x1, y1, x2, y2 = box
@@ -286,7 +287,7 @@ def _size(item: Instance) -> float:
 
 
 def _title(item: Instance) -> str:
-    words = [item.label]
+    words = [item.label] if item.track is None else [f"#{item.track}", item.label]
     if item.identity is not None:
         words.append(f"({item.identity})")
     if item.score is not None:
@@ -367,7 +368,7 @@ def _count_points(points: Points) -> str:
 
 
 def _objects(name: str, annotation: Instances, painter: _Painter) -> Line:
-    shown = painter.shown(annotation)
+    shown = annotation.sure(painter.min_score)
     counts: dict[str, int] = {}
     for item in shown:
         counts[item.label] = counts.get(item.label, 0) + 1
@@ -376,6 +377,8 @@ def _objects(name: str, annotation: Instances, painter: _Painter) -> Line:
         looked_for = (
             f" (looked for {', '.join(annotation.annotated)} only)" if annotation.annotated else " (of no class)"
         )
+    if any(item.track is not None for item in shown):  # their colours are not those of classes
+        return Line(f"{name}: {', '.join(f'{count} {label}' for label, count in counts.items())}{looked_for}")
     if counts:
         dots = tuple((colour_of(label, painter.colours), f"{count} {label}") for label, count in counts.items())
         return Line(f"{name}:", dots=dots, after=looked_for)
