@@ -66,12 +66,13 @@ def to_json(annotation: Annotation, column: Column | None = None, mask: str | No
         case Segments():
             return _segments_to_json(annotation, mask)
         case Instances(items, annotated):
-            points = column.points if column is not None else ()
+            points = {} if column is None else column.points_of
+            others = () if column is None else column.points
             return _without_none(
                 {
                     "type": "instances",
                     "annotated": None if annotated is None else list(annotated),
-                    "items": [_instance_to_json(item, points) for item in items],
+                    "items": [_instance_to_json(item, points.get(item.label, others)) for item in items],
                 }
             )
 

@@ -16,6 +16,7 @@ from oneglance.drawing import class_colours, colour_of
 from oneglance.formats.rle import string_from_counts
 from oneglance.model import Prediction
 from oneglance.results import mask_png, to_json
+from oneglance.tasks import columns_of
 from oneglance.tasks.base import Task
 
 Tasks = Mapping[str, Task[Any]]
@@ -112,8 +113,9 @@ def describe(
 ) -> dict[str, Any]:
     """All answers for one image as JSON takes them; objects below ``min_score`` are left out."""
     height, width = prediction.image.shape[:2]
+    columns = columns_of(tasks)
     answers = {
-        name: to_json(_sure(answer, min_score), tasks[name].column, (masks or {}).get(name))
+        name: to_json(_sure(answer, min_score), columns[name], (masks or {}).get(name))
         for name, answer in prediction.items()
     }
     return {"path": str(path), "width": width, "height": height, "answers": answers}

@@ -83,7 +83,7 @@ def convert(
 
 def _from_config(path: Path, wanted: str | None) -> tuple[SourceSettings, Columns]:
     from oneglance.config import load_config
-    from oneglance.tasks import create_tasks
+    from oneglance.tasks import columns_of, create_tasks
 
     config = load_config(path)
     names = [source.source_name(path.parent) for source in config.sources]
@@ -101,7 +101,7 @@ def _from_config(path: Path, wanted: str | None) -> tuple[SourceSettings, Column
         index = int(wanted)
     else:
         raise OneglanceError(f"no source {wanted!r}{nearest(wanted, names)}; known: {', '.join(names)}")
-    columns = {name: task.column for name, task in create_tasks(config.tasks).items()}
+    columns = columns_of(create_tasks(config.tasks))
     return config.sources[index], columns
 
 

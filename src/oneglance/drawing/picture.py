@@ -73,7 +73,9 @@ def draw(
     scale = max(1.0, SMALLEST / max(image.shape[:2]))
     canvas = _enlarged(image, scale)
     painter = _Painter(canvas, scale, class_colours(tasks), min_score)
-    names = [*tasks, *(name for name in annotations if name not in tasks)]
+    # What is said of objects stands at the objects.
+    asked = [name for name, task in tasks.items() if not task.on_objects or annotations.get(name) is not None]
+    names = [*asked, *(name for name in annotations if name not in tasks)]
     # Surfaces first, then outlines, then points, so that nothing small is hidden by something large.
     for kind in (Segments, Instances, Points):
         for name in names:
@@ -214,8 +216,10 @@ class _Painter:
             every = np.concatenate(item.polygons) * self.scale
             corner = (*every.min(0).tolist(), *every.max(0).tolist())
         if item.points is not None:
-            names = task.column.points if task is not None else ()
-            self._points(item.points, names, colour, task, named=False)
+            children = task.children if task is not None else ()
+            asking = next((c for c in children if c.carrier == "points" and c.asks_about(item)), task)
+            names = asking.column.points if asking is not None else ()
+            self._points(item.points, names, colour, asking, named=False)
         if corner is not None:
             short = item.label if item.track is None else f"#{item.track}"
             self.tags.append(Tag(_title(item), corner, colour, short=short))
@@ -288,6 +292,7 @@ def _size(item: Instance) -> float:
 
 def _title(item: Instance) -> str:
     words = [item.label] if item.track is None else [f"#{item.track}", item.label]
+    words += [value for value in item.attributes.values() if isinstance(value, str)]
     if item.identity is not None:
         words.append(f"({item.identity})")
     if item.score is not None:
