@@ -141,8 +141,8 @@ class Config(BaseModel):
             known = [other for other, one in self.tasks.items() if one.kind == "detection"]
             what = "no task is called" if parent is None else "not a detection task:"
             raise ValueError(
-                f"{where}: {what} {task.parent!r}{nearest(task.parent, known)}; `image`, or one of the detection tasks "
-                f"is needed ({', '.join(known) or 'there is none'})"
+                f"{where}: {what} {task.parent!r}{nearest(task.parent, known)}; the detection tasks: "
+                f"{', '.join(known) or 'there is none'}"
             )
         classes = getattr(parent, "classes", ())
         if task.parent_class is not None and task.parent_class not in classes:
