@@ -65,7 +65,7 @@ def changed(path: str, value: object) -> dict:
         ("tasks.weather", "classification", r"weather: must be a mapping with the key `kind`"),
         ("tasks", ["weather"], r"must be a mapping of names to tasks"),
         ("tasks.eyes.flip", [["left", "rihgt"]], r"'rihgt' is not one of the points"),
-        ("tasks.objects.on", "objects.face", r"only `image` is known so far"),
+        ("tasks.objects.on", "objects.face", r"tasks.objects.on: .* has no class .face"),
         ("tasks.lonely", {"kind": "regression", "targets": ["age"]}, r"tasks.lonely: no source has labels for it"),
         ("sources.0.format", "folders", r"0: no format 'folders'; did you mean 'folder'\?"),
         ("sources.0.tasks", ["wether"], r"sources.0.tasks: no task is called 'wether'; did you mean 'weather'\?"),

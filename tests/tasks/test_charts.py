@@ -12,6 +12,7 @@ from oneglance.tasks import (
     ClassificationSettings,
     DetectionSettings,
     KeypointsSettings,
+    MaskSettings,
     RegressionSettings,
     SegmentationSettings,
     TaggingSettings,
@@ -47,6 +48,7 @@ SETTINGS = {
     "keypoints": KeypointsSettings(points=3),
     "segmentation": SegmentationSettings(classes=ABC),
     "detection": DetectionSettings(classes=ABC),
+    "mask": MaskSettings(on="objects.a"),
 }
 
 
