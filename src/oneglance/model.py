@@ -16,7 +16,7 @@ from PIL import Image
 
 from oneglance.ahead import in_background, mapped
 from oneglance.annotations import Annotation
-from oneglance.config import Config, parse_config, read_yaml
+from oneglance.config import Config
 from oneglance.data.dataset import FILL
 from oneglance.data.geometry import Frame, letterbox, warp_image
 from oneglance.decode import ImageError, to_rgb
@@ -27,6 +27,7 @@ from oneglance.network.network import Network
 from oneglance.tasks import create_tasks
 from oneglance.tasks.base import Task
 from oneglance.training import checkpoint
+from oneglance.training.api import read_config
 from oneglance.training.fit import BEST, LAST
 from oneglance.video import Film, Moment
 
@@ -186,7 +187,7 @@ def load(run: str | Path, weights: str = "auto", device: str = "auto") -> Model:
     folder = Path(run)
     if not (folder / "config.yaml").is_file():
         raise OneglanceError(f"{folder}: not a run (no config.yaml); give the folder that `oneglance train` wrote")
-    config = parse_config(read_yaml(folder / "config.yaml"), str(folder / "config.yaml"))
+    config = read_config(folder)
     names = {"best": [BEST], "last": [LAST], "auto": [BEST, LAST]}.get(weights)
     if names is None:
         raise OneglanceError(f"weights {weights!r}: must be `auto`, `best` or `last`")

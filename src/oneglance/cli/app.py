@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import math
+import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -124,6 +125,11 @@ def fail(message: str) -> None:
 def say_interrupted(hint: str = "") -> None:
     """Say that Ctrl-C was heard, and how to go on."""
     say(hint, "interrupted;" if hint else "interrupted")
+
+
+def as_command(*words: object) -> str:
+    """``oneglance`` with these words, quoted so that a shell takes them as they are."""
+    return shlex.join(["oneglance", *(str(word) for word in words)])
 
 
 def next_step(command: str) -> None:

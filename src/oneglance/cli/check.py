@@ -13,7 +13,8 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from oneglance.cli.app import next_step, out, progress, say
+from oneglance.cli.app import as_command, next_step, out, progress, say
+from oneglance.cli.hints import SettingsCommand
 
 if TYPE_CHECKING:
     from oneglance.config import Config
@@ -83,7 +84,7 @@ def check(
                 say(f"samples are drawn on {page}")
             if problems.wrong:
                 say("what is wrong is passed over in training; mend it, or go on without it")
-            next_step(" ".join(["oneglance train", str(config), *(overrides or ())]))
+            next_step(as_command("train", config, *(overrides or ())))
     if problems.wrong:
         raise typer.Exit(1)
 
@@ -263,4 +264,4 @@ def _number(value: int) -> Text:
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this file."""
-    app.command()(check)
+    app.command(cls=SettingsCommand)(check)
