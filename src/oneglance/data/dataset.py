@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -92,6 +93,14 @@ class AnnotatedImages(Dataset):
         self.manifest, self.tasks, self.size, self.seed = manifest, dict(tasks), size, seed
         self.augment = augment
         self.partners = dict(partners or {})
+        self.encodes = True
+
+    def for_scoring(self) -> AnnotatedImages:
+        """The same images, without targets: scores need the truths alone. The tasks that an image is labelled for are
+        named all the same."""
+        other = copy.copy(self)
+        other.encodes = False
+        return other
 
     def __len__(self) -> int:
         return len(self.manifest)
@@ -114,7 +123,8 @@ class AnnotatedImages(Dataset):
         matrix = letterbox((record.width, record.height), self.size)
         frame = Frame(matrix, self.size[1], self.size[0], record.width, record.height)
         image = _picture(record, frame)
-        return Sample(image, self._targets(labels, frame), frame, row, truths=labels)
+        targets = self._targets(labels, frame) if self.encodes else {name: {} for name in labels}
+        return Sample(image, targets, frame, row, truths=labels)
 
     def _augmented(self, record: Record, row: int, rng: np.random.Generator, augment: AugmentSettings) -> Sample:
         if augment.mosaic and rng.random() < augment.mosaic:
@@ -194,7 +204,8 @@ def collate(tasks: Mapping[str, Task[Any]], samples: Sequence[Sample | Problem])
         at = [i for i, sample in enumerate(good) if name in sample.targets]
         if at:
             rows[name] = torch.tensor(at)
-            targets[name] = task.collate([good[i].targets[name] for i in at])
+            if good[at[0]].targets[name]:  # nothing where images are scored
+                targets[name] = task.collate([good[i].targets[name] for i in at])
     images = torch.from_numpy(np.stack([s.image for s in good]) if good else np.zeros((0, 1, 1, 3), np.uint8))
     return Batch(
         images.permute(0, 3, 1, 2),

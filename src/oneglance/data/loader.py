@@ -138,9 +138,9 @@ class TrainLoader:
 
 
 def evaluation_batches(images: AnnotatedImages, rows: np.ndarray, batch: int, workers: int) -> Iterator[Batch]:
-    """The rows once, in order, letterboxed, with their labels in original pixels."""
+    """The rows once, in order, letterboxed, with their labels in original pixels; no targets."""
     loader: DataLoader[Any] = DataLoader(
-        images,
+        images.for_scoring(),
         sampler=[int(row) for row in rows],
         batch_size=batch,
         num_workers=workers,

@@ -66,12 +66,12 @@ def score(
     """
     rows = manifest.rows(split=split)
     if not _labelled(manifest, split):
-        what = "no image of it is labelled for any task" if len(rows) else "no image is in it"
+        what = f"no image of split {split!r} is labelled" if len(rows) else f"no image is in split {split!r}"
         splits = _splits(manifest)
         labelled = [name for name in splits if _labelled(manifest, name)]
         there = ", ".join(f"{name} ({count:,} images)" for name, count in splits.items()) or "none"
         choice = f"; give --split {labelled[0]}" if len(labelled) == 1 else "; --split chooses" if labelled else ""
-        raise OneglanceError(f"split {split!r}: {what}; the splits are: {there}{choice}")
+        raise OneglanceError(f"{what}; the splits are: {there}{choice}")
     settings = model.config.train
     images = AnnotatedImages(manifest, model.tasks, model.size)
     workers = default_workers() if settings.workers is None else settings.workers
