@@ -231,6 +231,47 @@ def test_check_counts_and_draws(config: Path, tmp_path: Path) -> None:
     refused("check", config, "--draw", page, by="not empty")
 
 
+def test_check_draws_composed_samples_where_training_uses_them(tmp_path: Path) -> None:
+    source = tmp_path / "cells"
+    rng = np.random.default_rng(0)
+    for k in range(6):
+        for place in ("JPEGImages", "Annotations"):
+            (source / place).mkdir(parents=True, exist_ok=True)
+        pixels = rng.integers(0, 255, (48, 64, 3)).astype(np.uint8)
+        Image.fromarray(pixels).save(source / f"JPEGImages/{k}.png")
+        box = "<xmin>20</xmin><ymin>10</ymin><xmax>50</xmax><ymax>40</ymax>"
+        text = f"<annotation><object><name>cell</name><bndbox>{box}</bndbox></object></annotation>"
+        (source / f"Annotations/{k}.xml").write_text(text)
+    path = tmp_path / "cells.yaml"
+    path.write_text(
+        "tasks: {cells: {kind: detection, classes: [cell]}, kind: {kind: tagging, classes: [cell]}}\n"
+        "sources: [{format: voc, root: cells, split: train, tasks: [cells, kind]}]\n"
+    )
+    small = ("train.size=[64, 64]", "augment.flip=0")
+    assert call("check", path, "--draw", tmp_path / "without", *small).exit_code == 0
+    assert not (tmp_path / "without" / "mosaics.png").exists()
+    assert call("check", path, "--draw", tmp_path / "with", "augment.mosaic=0.2", *small).exit_code == 0
+    text = (tmp_path / "with" / "index.html").read_text()
+    assert "mosaics.png" in text
+    assert "Composed samples" in text
+    assert "kind: without labels there" in text
+    with Image.open(tmp_path / "with" / "mosaics.png") as opened:
+        assert opened.width > opened.height
+
+    from oneglance.cli.page import MOSAICS, draw_mosaics
+    from oneglance.config import load_config
+    from oneglance.errors import Problems
+    from oneglance.ingest import build_manifest
+    from oneglance.tasks import create_tasks
+
+    settings = load_config(path, ["augment.mosaic=0.2", *small])
+    manifest = build_manifest(settings, tmp_path, Problems())
+    drawn, left_out = draw_mosaics(settings, manifest, create_tasks(settings.tasks))
+    assert len(drawn) == MOSAICS
+    assert left_out == ["kind"]
+    assert draw_mosaics(settings, manifest.select([0, 1, 2]), create_tasks(settings.tasks))[0] == []
+
+
 def test_check_as_json(config: Path) -> None:
     result = call("check", config, "--quick", "--json")
     found = json.loads(result.stdout)
