@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import closing
@@ -193,7 +194,9 @@ def load(run: str | Path, weights: str = "auto", device: str = "auto") -> Model:
         raise OneglanceError(f"weights {weights!r}: must be `auto`, `best` or `last`")
     found = [folder / name for name in names if (folder / name).is_file()]
     if not found:
-        unfinished = f"`oneglance train --resume {folder}` goes on with a training that was interrupted"
+        unfinished = (
+            f"`oneglance train --resume {shlex.quote(str(folder))}` goes on with a training that was interrupted"
+        )
         raise OneglanceError(f"{folder}: no {' or '.join(names)} yet: the training has not finished; {unfinished}")
     tensors, _ = checkpoint.load(found[0])
     tasks = create_tasks(config.tasks)

@@ -139,12 +139,34 @@ def test_what_is_wrong_is_said_with_what_to_do(run: Path, config: Path, data: Pa
 def test_a_run_that_was_spoilt_is_named_with_what_to_do(run: Path, data: Path, tmp_path: Path) -> None:
     spoilt = tmp_path / "spoilt"
     shutil.copytree(run, spoilt)
+    for name, text in (("run.json", "{"), ("history.csv", "step,epoch\n1,2\n")):
+        whole = (spoilt / name).read_text()
+        (spoilt / name).write_text(text)
+        result = call("evaluate", spoilt)
+        assert result.exit_code == 0, result.output
+        assert f"{spoilt / name}: " in result.stderr
+        assert "without this file a report can be made" in result.stderr
+        (spoilt / name).write_text(whole)
     (spoilt / "manifest.arrow").unlink()
     refused("evaluate", spoilt, by="copy it from where the run was trained")
     assert call("predict", spoilt, data, "--json").exit_code == 0
     (spoilt / "config.yaml").write_text("tasks: {")
     refused("predict", spoilt, data, "--json", by="put back what was changed, or train anew")
     refused("evaluate", spoilt, by="put back what was changed")
+
+
+def test_names_of_classes_and_sources_are_not_taken_for_markup(tmp_path: Path) -> None:
+    for label in ("a [x]", "b [bold]"):
+        place = tmp_path / "[red]s" / label
+        place.mkdir(parents=True)
+        Image.new("RGB", (32, 32)).save(place / "1.png")
+    path = tmp_path / "names.yaml"
+    path.write_text(
+        "tasks: {kind: {kind: classification, classes: ['a [x]', 'b [bold]']}}\n"
+        "sources: [{format: folder, root: '[red]s', split: '[dim]t', tasks: [kind]}]\n"
+    )
+    said = call("check", path).stdout
+    assert all(name in said for name in ("a [x]", "b [bold]", "[red]s", "[dim]t"))
 
 
 def test_a_misspelt_command_is_named_with_the_nearest() -> None:
