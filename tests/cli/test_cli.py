@@ -386,6 +386,17 @@ def test_evaluate_keeps_its_scores(run: Path, tmp_path: Path) -> None:
     refused("evaluate", tmp_path, by="not a run")
 
 
+def test_scores_that_can_not_be_kept_are_shown(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def forbidden(self: Path, *_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, "write_text", forbidden)
+    result = call("evaluate", run, "--no-report")
+    assert result.exit_code == 2
+    assert "higher is better" in result.stdout
+    assert "scores_test.json: Permission denied" in " ".join(result.stderr.split())
+
+
 def resplit(run: Path, folder: Path, splits: Mapping[str, str], *, unlabelled: str = "") -> Path:
     """A copy of a run, its images' splits called otherwise, and those of one split labelled by nobody."""
     from oneglance.manifest import Manifest

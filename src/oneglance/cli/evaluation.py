@@ -91,11 +91,12 @@ def evaluate(
         scored = api.score(model, manifest, split, problems, lambda count: bar.advance(seen, count), rank=not no_report)
     scores = scored.scores
     text = json.dumps(finite(scores), indent=2)
-    (run / f"scores_{split}.json").write_text(text + "\n", encoding="utf-8")
     if as_json:
         typer.echo(text)
     else:
         out().print(score_table(scores, model.tasks, f"scores on the split {split}"))
+    # After they were shown: the folder may be somebody else's.
+    (run / f"scores_{split}.json").write_text(text + "\n", encoding="utf-8")
     made: Path | None = None
     if not no_report:
         undrawn = Problems()
