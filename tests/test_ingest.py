@@ -1,13 +1,15 @@
 """Sources into one manifest: joined, counted, divided; null and empty counted apart."""
 
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from oneglance.annotations import Instance, Instances, Label, Record, Tags
+from oneglance.annotations import Annotation, Instance, Instances, Label, Numbers, Record, Tags
 from oneglance.config import parse_config
 from oneglance.errors import OneglanceError, Problems
-from oneglance.ingest import build_manifest, count_labels, never_labelled, write_problems
+from oneglance.ingest import Count, build_manifest, count_labels, never_labelled, write_problems
 from oneglance.manifest import Column, Manifest
 
 
@@ -27,6 +29,69 @@ def test_empty_is_counted_as_labelled(tmp_path, shapes):
     counts = count_labels(build_manifest(parse_config(shapes), tmp_path, Problems()))
     boxes = counts["squares", "shapes", "train"]
     assert (boxes.labelled, boxes.empty, boxes.classes["square"]) == (10, 1, 9)
+
+
+def counted_slowly(manifest: Manifest) -> dict[tuple[str, str, str], Count]:
+    """What :func:`count_labels` says, a record at a time."""
+    counts: dict[tuple[str, str, str], Count] = {}
+    for record in manifest:
+        for task in manifest.columns:
+            one = counts.setdefault((task, record.source, record.split or ""), Count())
+            one.images += 1
+            annotation = record.annotations[task]
+            if annotation is None:
+                continue
+            one.labelled += 1
+            names: tuple[str, ...] = ()
+            match annotation:
+                case Label(name):
+                    names = (name,)
+                case Tags(found):
+                    names = found
+                case Instances(items):
+                    names = tuple(item.label for item in items)
+            one.empty += not names and not isinstance(annotation, Numbers)
+            for name in names:
+                one.classes[name] = one.classes.get(name, 0) + 1
+    return counts
+
+
+def test_counting_by_columns_is_counting_by_records(tmp_path: Path) -> None:
+    """3,000 rows in several chunks: every kind of label, null, empty and full, in all splits and sources."""
+    rng = np.random.default_rng(0)
+    names = ("a", "b", "c c", "ü")
+    columns = {
+        "kind": Column("label", classes=names),
+        "marks": Column("tags", classes=names),
+        "things": Column("instances", classes=names),
+        "size": Column("numbers", targets=("x",)),
+    }
+
+    def some() -> tuple[str, ...]:
+        return tuple(rng.choice(names, rng.integers(0, 4)))
+
+    def row() -> dict[str, Annotation | None]:
+        every: dict[str, Annotation] = {
+            "kind": Label(str(rng.choice(names))),
+            "marks": Tags(tuple(dict.fromkeys(some())), ("a",) if rng.random() < 0.2 else None),
+            "things": Instances(tuple(Instance(name) for name in some())),
+            "size": Numbers(np.zeros(1, np.float32)),
+        }
+        return {name: one if rng.random() < 0.6 else None for name, one in every.items()}
+
+    records = [
+        Record(
+            Path(f"{k}.png"), 1, 1, split=(None, "train", "val")[rng.integers(3)], source=("s", "s+t")[rng.integers(2)],
+            annotations=row(),
+        )
+        for k in range(3000)
+    ]  # fmt: skip
+    manifest = Manifest.build(records, columns, tmp_path / "m.arrow")
+    assert len(manifest.table.to_batches()) > 1
+    for some_rows in (manifest, manifest.select(np.arange(0, 3000, 7)), manifest.select([])):
+        assert count_labels(some_rows) == counted_slowly(some_rows)
+    without = [replace(record, annotations={}) for record in records[:9]]
+    assert count_labels(Manifest.build(without, columns)) == counted_slowly(Manifest.build(without, columns))
 
 
 def test_classes_without_a_training_label_are_named(tmp_path, shapes):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -208,7 +209,9 @@ def parse_config(data: Any, name: str = "configuration", overrides: Sequence[str
 def read_yaml(path: Path) -> Any:
     """A YAML file's content; refuses what is missing, too large or full of aliases (OneglanceError)."""
     if path.is_dir():
-        raise OneglanceError(f"{path}: is a folder; `oneglance init {path}` writes the YAML for what is in it")
+        raise OneglanceError(
+            f"{path}: is a folder; `oneglance init {shlex.quote(str(path))}` writes the YAML for what is in it"
+        )
     if not path.is_file():
         raise OneglanceError(f"{path}: no such file; `oneglance init FOLDER` writes one for a folder of data")
     if path.stat().st_size > MAX_YAML_BYTES:

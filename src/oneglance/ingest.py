@@ -8,10 +8,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from oneglance.annotations import Instance, Instances, Label, Record, Segments, Tags
+from oneglance.annotations import Instance, Instances, Record
 from oneglance.config import Config
 from oneglance.errors import OneglanceError, Problems
 from oneglance.formats.base import SourceSettings
@@ -144,29 +145,55 @@ Counts = dict[tuple[str, str, str], Count]
 def count_labels(manifest: Manifest) -> Counts:
     """How many images each source and split has, and what is known of them for each task."""
     counts: Counts = {}
-    for record in manifest:
-        for task in manifest.columns:
-            one = counts.setdefault((task, record.source, record.split or ""), Count())
-            one.images += 1
-            annotation = record.annotations.get(task)
-            if annotation is None:
-                continue
-            one.labelled += 1
-            names: list[str] = []
-            match annotation:
-                case Label(name):
-                    names = [name]
-                case Tags(found):
-                    names = list(found)
-                    one.empty += not found
-                case Instances(items):
-                    names = [item.label for item in items]
-                    one.empty += not items
-                case Segments():
-                    names = []
-            for name in names:
-                one.classes[name] = one.classes.get(name, 0) + 1
+    # In Arrow, a chunk at a time: no Python object is made of a row.
+    for batch in manifest.table.to_batches():
+        split = pc.fill_null(batch["split"], "")
+        places = pc.binary_join_element_wise(batch["source"], split, "\0").dictionary_encode()
+        place = places.indices.to_numpy(zero_copy_only=False)
+        names = [tuple(str(name).split("\0")) for name in places.dictionary.to_pylist()]
+        images = np.bincount(place, minlength=len(names))
+        for task, column in manifest.columns.items():
+            labelled = np.bincount(
+                place, weights=pc.is_valid(batch[task]).to_numpy(zero_copy_only=False), minlength=len(names)
+            )
+            empty, classes = _occurrences(batch[task], column.type, place, len(names))
+            for at, (source, of) in enumerate(names):
+                one = counts.setdefault((task, source, of), Count())
+                one.images += int(images[at])
+                one.labelled += int(labelled[at])
+                one.empty += int(empty[at])
+                for name, count in classes[at].items():
+                    one.classes[name] = one.classes.get(name, 0) + count
     return counts
+
+
+def _occurrences(
+    labels: pa.Array, kind: str, place: np.ndarray, places: int
+) -> tuple[np.ndarray, list[dict[str, int]]]:
+    """For each place: how many rows are labelled and empty, int64 [places], and how often each class name occurs.
+
+    ``place``: which place each row counts for, int64 [rows].
+    """
+    found: list[dict[str, int]] = [{} for _ in range(places)]
+    if kind == "label":
+        flat, rows = labels.drop_null(), np.flatnonzero(labels.is_valid().to_numpy(zero_copy_only=False))
+        empty = np.zeros(places, np.int64)
+    elif kind in ("tags", "instances"):
+        lists = pc.struct_field(labels, "names" if kind == "tags" else "items")
+        rows = pc.list_parent_indices(lists).to_numpy(zero_copy_only=False)
+        flat = pc.list_flatten(lists)
+        flat = pc.struct_field(flat, "label") if kind == "instances" else flat
+        nothing = pc.fill_null(pc.equal(pc.list_value_length(lists), 0), False).to_numpy(zero_copy_only=False)
+        empty = np.bincount(place[nothing], minlength=places)
+    else:
+        return np.zeros(places, np.int64), found
+    coded = flat.dictionary_encode()
+    names = coded.dictionary.to_pylist()
+    codes = coded.indices.to_numpy(zero_copy_only=False)
+    table = np.bincount(place[rows] * len(names) + codes, minlength=places * len(names)).reshape(places, len(names))
+    for at, code in np.argwhere(table):
+        found[at][names[code]] = int(table[at, code])
+    return empty, found
 
 
 def never_labelled(manifest: Manifest, split: str = "train") -> Mapping[str, list[str]]:

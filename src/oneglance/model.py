@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import closing
@@ -16,7 +17,7 @@ from PIL import Image
 
 from oneglance.ahead import in_background, mapped
 from oneglance.annotations import Annotation
-from oneglance.config import Config, parse_config, read_yaml
+from oneglance.config import Config
 from oneglance.data.dataset import FILL
 from oneglance.data.geometry import Frame, letterbox, warp_image
 from oneglance.decode import ImageError, to_rgb
@@ -29,6 +30,7 @@ from oneglance.tasks import create_tasks
 from oneglance.tasks.base import Task
 from oneglance.tracking import Follower, TrackSettings
 from oneglance.training import checkpoint
+from oneglance.training.api import read_config
 from oneglance.training.fit import BEST, LAST
 from oneglance.video import Film, Moment
 
@@ -197,13 +199,15 @@ def load(run: str | Path, weights: str = "auto", device: str = "auto") -> Model:
     folder = Path(run)
     if not (folder / "config.yaml").is_file():
         raise OneglanceError(f"{folder}: not a run (no config.yaml); give the folder that `oneglance train` wrote")
-    config = parse_config(read_yaml(folder / "config.yaml"), str(folder / "config.yaml"))
+    config = read_config(folder)
     names = {"best": [BEST], "last": [LAST], "auto": [BEST, LAST]}.get(weights)
     if names is None:
         raise OneglanceError(f"weights {weights!r}: must be `auto`, `best` or `last`")
     found = [folder / name for name in names if (folder / name).is_file()]
     if not found:
-        unfinished = f"`oneglance train --resume {folder}` goes on with a training that was interrupted"
+        unfinished = (
+            f"`oneglance train --resume {shlex.quote(str(folder))}` goes on with a training that was interrupted"
+        )
         raise OneglanceError(f"{folder}: no {' or '.join(names)} yet: the training has not finished; {unfinished}")
     tensors, _ = checkpoint.load(found[0])
     tasks = create_tasks(config.tasks)

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 from typer.testing import CliRunner, Result
 
@@ -129,6 +133,40 @@ def test_what_is_wrong_is_said_with_what_to_do(run: Path, config: Path, data: Pa
     (unfinished / "config.yaml").write_bytes((run / "config.yaml").read_bytes())
     refused("predict", unfinished, data, by=f"`oneglance train --resume {unfinished}`")
     refused("train", "--resume", unfinished, by="give the folder that `oneglance train` wrote")
+    refused("train", "--resume", unfinished, "train.epochs=3", by="as it was: train.epochs=3 can't go with it")
+
+
+def test_a_run_that_was_spoilt_is_named_with_what_to_do(run: Path, data: Path, tmp_path: Path) -> None:
+    spoilt = tmp_path / "spoilt"
+    shutil.copytree(run, spoilt)
+    for name, text in (("run.json", "{"), ("history.csv", "step,epoch\n1,2\n")):
+        whole = (spoilt / name).read_text()
+        (spoilt / name).write_text(text)
+        result = call("evaluate", spoilt)
+        assert result.exit_code == 0, result.output
+        assert f"{spoilt / name}: " in result.stderr
+        assert "without this file a report can be made" in result.stderr
+        (spoilt / name).write_text(whole)
+    (spoilt / "manifest.arrow").unlink()
+    refused("evaluate", spoilt, by="copy it from where the run was trained")
+    assert call("predict", spoilt, data, "--json").exit_code == 0
+    (spoilt / "config.yaml").write_text("tasks: {")
+    refused("predict", spoilt, data, "--json", by="put back what was changed, or train anew")
+    refused("evaluate", spoilt, by="put back what was changed")
+
+
+def test_names_of_classes_and_sources_are_not_taken_for_markup(tmp_path: Path) -> None:
+    for label in ("a [x]", "b [bold]"):
+        place = tmp_path / "[red]s" / label
+        place.mkdir(parents=True)
+        Image.new("RGB", (32, 32)).save(place / "1.png")
+    path = tmp_path / "names.yaml"
+    path.write_text(
+        "tasks: {kind: {kind: classification, classes: ['a [x]', 'b [bold]']}}\n"
+        "sources: [{format: folder, root: '[red]s', split: '[dim]t', tasks: [kind]}]\n"
+    )
+    said = call("check", path).stdout
+    assert all(name in said for name in ("a [x]", "b [bold]", "[red]s", "[dim]t"))
 
 
 def test_a_misspelt_command_is_named_with_the_nearest() -> None:
@@ -149,6 +187,22 @@ def test_init_writes_a_yaml_that_can_be_trained_by(config: Path, data: Path) -> 
     assert [source.format for source in settings.sources] == ["folder"]
     assert settings.train.size == (64, 64)
     assert (config.parent / settings.sources[0].root).resolve() == data.resolve()  # type: ignore[operator]
+
+
+def test_a_long_list_is_written_in_lines_of_whole_names() -> None:
+    from oneglance.cli.init import WIDTH, _dump
+
+    odd = ["yes", "1", "a, b", "it's", "ü [x]", "- y", "null", "# z", "a: b", "~", "", "tab\there", "x" * 120]
+    classes = [f"fire hydrant {k}" for k in range(80)] + odd
+    plan = {
+        "tasks": {"a": {"classes": classes, "flip": [["b", "c"]]}},
+        "sources": [{"labels": classes, "tasks": ["a"]}],
+    }
+    text = _dump(plan)
+    assert yaml.safe_load(text) == plan
+    assert not [line for line in text.splitlines() if len(line) > WIDTH and "xxx" not in line]
+    assert not [line for line in text.splitlines() if line.endswith("fire") or line.lstrip().startswith("hydrant")]
+    assert "tasks: [a]" in text
 
 
 def test_init_never_overwrites(config: Path, data: Path) -> None:
@@ -197,6 +251,47 @@ def test_check_counts_and_draws(config: Path, tmp_path: Path) -> None:
             opened.load()
     assert len(list(page.glob("*.png"))) == 2
     refused("check", config, "--draw", page, by="not empty")
+
+
+def test_check_draws_composed_samples_where_training_uses_them(tmp_path: Path) -> None:
+    source = tmp_path / "cells"
+    rng = np.random.default_rng(0)
+    for k in range(6):
+        for place in ("JPEGImages", "Annotations"):
+            (source / place).mkdir(parents=True, exist_ok=True)
+        pixels = rng.integers(0, 255, (48, 64, 3)).astype(np.uint8)
+        Image.fromarray(pixels).save(source / f"JPEGImages/{k}.png")
+        box = "<xmin>20</xmin><ymin>10</ymin><xmax>50</xmax><ymax>40</ymax>"
+        text = f"<annotation><object><name>cell</name><bndbox>{box}</bndbox></object></annotation>"
+        (source / f"Annotations/{k}.xml").write_text(text)
+    path = tmp_path / "cells.yaml"
+    path.write_text(
+        "tasks: {cells: {kind: detection, classes: [cell]}, kind: {kind: tagging, classes: [cell]}}\n"
+        "sources: [{format: voc, root: cells, split: train, tasks: [cells, kind]}]\n"
+    )
+    small = ("train.size=[64, 64]", "augment.flip=0")
+    assert call("check", path, "--draw", tmp_path / "without", *small).exit_code == 0
+    assert not (tmp_path / "without" / "mosaics.png").exists()
+    assert call("check", path, "--draw", tmp_path / "with", "augment.mosaic=0.2", *small).exit_code == 0
+    text = (tmp_path / "with" / "index.html").read_text()
+    assert "mosaics.png" in text
+    assert "Composed samples" in text
+    assert "kind: without labels there" in text
+    with Image.open(tmp_path / "with" / "mosaics.png") as opened:
+        assert opened.width > opened.height
+
+    from oneglance.cli.page import MOSAICS, draw_mosaics
+    from oneglance.config import load_config
+    from oneglance.errors import Problems
+    from oneglance.ingest import build_manifest
+    from oneglance.tasks import create_tasks
+
+    settings = load_config(path, ["augment.mosaic=0.2", *small])
+    manifest = build_manifest(settings, tmp_path, Problems())
+    drawn, left_out = draw_mosaics(settings, manifest, create_tasks(settings.tasks))
+    assert len(drawn) == MOSAICS
+    assert left_out == ["kind"]
+    assert draw_mosaics(settings, manifest.select([0, 1, 2]), create_tasks(settings.tasks))[0] == []
 
 
 def test_check_as_json(config: Path) -> None:
@@ -287,8 +382,50 @@ def test_evaluate_keeps_its_scores(run: Path, tmp_path: Path) -> None:
     assert f"the report is {run / 'report-test.html'}" in result.stderr
     assert (run / "plots-test" / "results.png").is_file()
     assert "higher is better" in call("evaluate", run, "--no-report").stdout
-    refused("evaluate", run, "--split", "tset", by="test")
+    refused("evaluate", run, "--split", "tset", by="train (8 images), val (2 images), test (2 images)")
     refused("evaluate", tmp_path, by="not a run")
+
+
+def test_scores_that_can_not_be_kept_are_shown(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def forbidden(self: Path, *_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, "write_text", forbidden)
+    result = call("evaluate", run, "--no-report")
+    assert result.exit_code == 2
+    assert "higher is better" in result.stdout
+    assert "scores_test.json: Permission denied" in " ".join(result.stderr.split())
+
+
+def resplit(run: Path, folder: Path, splits: Mapping[str, str], *, unlabelled: str = "") -> Path:
+    """A copy of a run, its images' splits called otherwise, and those of one split labelled by nobody."""
+    from oneglance.manifest import Manifest
+
+    shutil.copytree(run, folder, ignore=shutil.ignore_patterns("scores_*", "report*"))
+    manifest = Manifest.read(run / "manifest.arrow")
+    records = [replace(record, split=splits[str(record.split)]) for record in manifest]
+    records = [replace(one, annotations={}) if one.split == unlabelled else one for one in records]
+    Manifest.build(records, manifest.columns, folder / "manifest.arrow")
+    return folder
+
+
+def test_evaluate_takes_val_where_there_is_no_test(run: Path, tmp_path: Path) -> None:
+    both = resplit(run, tmp_path / "both", {"train": "train", "val": "val", "test": "val"})
+    result = call("evaluate", both, "--json", "--no-report")
+    assert result.exit_code == 0, result.output
+    assert "no image is in the split test: scored on val" in result.stderr
+    assert json.loads(result.stdout) == json.loads((both / "scores_val.json").read_text())
+    assert not (both / "scores_test.json").exists()
+    # An unlabelled test set is as good as none.
+    same = {name: name for name in ("train", "val", "test")}
+    unknown = resplit(run, tmp_path / "unknown", same, unlabelled="test")
+    result = call("evaluate", unknown, "--no-report")
+    assert result.exit_code == 0, result.output
+    assert "no image of the split test is labelled: scored on val" in result.stderr
+    refused("evaluate", unknown, "--split", "test", by="no image of split 'test' is labelled; the splits are")
+    alone = resplit(run, tmp_path / "alone", dict.fromkeys(same, "train"))
+    refused("evaluate", alone, by="no image is in split 'test'; the splits are: train (12 images); give --split train")
+    assert call("evaluate", alone, "--split", "train", "--no-report").exit_code == 0
 
 
 def test_train_writes_a_report_on_val(run: Path) -> None:
@@ -595,4 +732,6 @@ def test_convert_says_what_is_wrong(tmp_path: Path) -> None:
     refused("convert", "--from", "coco", "--to", "yolo", out, by="--root")
     refused("convert", "--from", "coco", "--labels", tmp_path / "x.json", "--to", "yolo", out, by="no such file")
     refused("convert", "--from", "coco", "--root", tmp_path, "--to", "yolo", out, by="no coco data set")
+    refused("convert", "cells", out, "--to", "coco", by="only the new one stands by itself; what is read is given by")
+    refused("convert", "--from", "coco", "--root", tmp_path, out, by="--to FORMAT; known: coco, voc")
     assert not out.exists()

@@ -272,3 +272,21 @@ def test_a_jpeg_is_made_small_enough() -> None:
     noise = np.random.default_rng(0).integers(0, 255, (200, 200, 3)).astype(np.uint8)
     large, small = jpeg(noise, 10**6), jpeg(noise, 15_000)
     assert len(small) < len(large)
+
+
+def test_a_matrix_of_eighty_classes_has_its_names_on() -> None:
+    names = tuple(f"class {k}" for k in range(80))
+    (axes,) = plots.figure_of(Matrix("m", "t", "n", names, names, np.eye(80, dtype=np.int64))).axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == list(names)
+    edges = axes.transData.transform(np.array([[0, 0], [0, 1]]))
+    assert axes.get_yticklabels()[0].get_fontsize() < abs(edges[1, 1] - edges[0, 1])  # 72 pixels an inch: points
+
+
+def test_the_first_score_of_all_is_seen() -> None:
+    """After one evaluation a line is one point, and a score of 0 is at the bottom of its axis."""
+    series = tuple(Series(name, np.array([4.0]), np.zeros(1), main=name == "map") for name in ("map", "map50"))
+    (axes,) = plots.figure_of(Curves("c", "t", "n", "epoch", "score", series)).axes
+    assert [line.get_marker() for line in axes.lines] == ["o", "o"]
+    assert axes.get_ylim() == (0, 1)
+    low, high = axes.get_xlim()
+    assert [tick for tick in axes.get_xticks() if low <= tick <= high] == [4]

@@ -591,3 +591,24 @@ def test_a_bad_labelme_file_leaves_its_image_unlabelled(case: str, tmp_path: Pat
     assert boxes(records[0]) == [GOOD_BOX]
     assert records[1].annotations["objects"] is None
     assert any("b.json" in problem and says in problem for problem in problems), problems
+
+
+def test_a_folder_that_may_not_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is in it would be missing from the data without a word."""
+    import os
+
+    from oneglance.formats.files import walk
+
+    for name in ("a", "b"):
+        image(tmp_path / name / "1.png")
+    real = os.scandir
+
+    def forbidden(path: Any) -> Any:
+        if str(path).endswith("b"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", forbidden)
+    with pytest.raises(OneglanceError, match=r"b: this folder may not be read \(Permission denied\)"):
+        list(walk(tmp_path))
+    assert list(walk(tmp_path / "nowhere")) == []

@@ -29,7 +29,7 @@ from oneglance.annotations import (
     same,
 )
 from oneglance.decode import decode_mask
-from oneglance.errors import OneglanceError
+from oneglance.errors import OneglanceError, Problems
 from oneglance.formats import FORMATS, WriteOptions, convert, recognise, rle
 from oneglance.manifest import Column, Columns, Manifest
 
@@ -445,6 +445,27 @@ def test_convert_says_what_was_lost_and_keeps_relative_names(tmp_path: Path) -> 
     assert (tmp_path / "voc" / "JPEGImages" / "p" / "a.jpg").is_file()
     with pytest.raises(OneglanceError, match="did you mean 'yolo'"):
         convert(source, "yollo", tmp_path / "y", OBJECTS, tmp_path)
+
+
+def test_what_will_not_be_written_is_not_read(tmp_path: Path) -> None:
+    """A fault in the labels of a task that the target can't hold is nobody's concern there."""
+    image(tmp_path / "a.png")
+    (tmp_path / "t.csv").write_text("image,x1,y1,x2,y2,label,age\na.png,1,1,9,9,cat,old\n")
+    source = FORMATS["csv"].model_validate(
+        {
+            "format": "csv",
+            "labels": "t.csv",
+            "tasks": {"objects": {"box": ["x1", "y1", "x2", "y2"], "label": "label"}, "age": {"columns": ["age"]}},
+        }
+    )
+    columns: Columns = {"objects": Column("instances", ("cat",)), "age": Column("numbers", targets=("age",))}
+    problems = Problems()
+    said = convert(source, "yolo", tmp_path / "yolo", columns, tmp_path, problems=problems)
+    assert list(problems) == []
+    assert said[0] == "YOLO: task 'age' (numbers) is not written"
+    assert len(list(tmp_path.glob("yolo/**/a.txt"))) == 1
+    convert(source, "csv", tmp_path / "csv", columns, tmp_path, problems=problems)
+    assert [one.what for one in problems] == ["task 'age': column 'age' holds 'old', a number is expected; unknown"]
 
 
 TYPES = {"detection": "instances", "classification": "label", "segmentation": "segments",

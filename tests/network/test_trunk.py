@@ -125,3 +125,27 @@ def test_the_pyramid_is_as_fine_as_the_finest_task_needs():
 def test_a_network_of_one_question_is_one_head():
     network = Network(create_tasks({"k": ClassificationSettings(classes=("a", "b"))}), TrunkSettings(pretrained=False))
     assert list(network.heads) == ["k"]
+
+
+def test_without_a_connection_nobody_is_kept_waiting(monkeypatch, tmp_path):
+    """The hub's client would try again for most of a minute, and nothing would be said meanwhile."""
+    import socket
+    import time
+
+    from huggingface_hub import constants
+
+    def nowhere(*_: object, **__: object) -> None:
+        raise socket.gaierror(-2, "Name or service not known")
+
+    def waited(_: float) -> None:
+        raise AssertionError("waited for a hub that can't be reached")
+
+    for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(socket, "getaddrinfo", nowhere)
+    monkeypatch.setattr(time, "sleep", waited)
+    before = constants.HF_HUB_OFFLINE
+    with pytest.raises(OneglanceError, match=r"could not be fetched .*LocalEntryNotFound.*trunk\.pretrained=false"):
+        Backbone(TrunkSettings(backbone="resnet18", pretrained=True))
+    assert before == constants.HF_HUB_OFFLINE

@@ -377,3 +377,9 @@ def test_what_a_head_knows_of_its_labels_is_taken_over_with_its_weights(tmp_path
     shapes["tasks"]["size"]["freeze"] = freeze
     again = training(tmp_path, shapes, **{"train.start": str(tmp_path / "x.safetensors")})
     assert again.network.heads["size"].mean.item() == 7
+
+
+def test_weights_may_be_read_by_whom_the_users_other_files_may(tmp_path):
+    (tmp_path / "other").touch()
+    checkpoint.save(tmp_path / "w.safetensors", {"x": torch.zeros(2)}, {})
+    assert (tmp_path / "w.safetensors").stat().st_mode == (tmp_path / "other").stat().st_mode

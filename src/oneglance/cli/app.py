@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import math
+import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -126,6 +127,11 @@ def say_interrupted(hint: str = "") -> None:
     say(hint, "interrupted;" if hint else "interrupted")
 
 
+def as_command(*words: object) -> str:
+    """``oneglance`` with these words, quoted so that a shell takes them as they are."""
+    return shlex.join(["oneglance", *(str(word) for word in words)])
+
+
 def next_step(command: str) -> None:
     """Say which command comes next."""
     err().print(Text.assemble("next: ", (command, "bold cyan")), soft_wrap=True)
@@ -214,7 +220,7 @@ def score_table(
     scores: Mapping[str, Mapping[str, float]], tasks: Mapping[str, Task[Any]], title: str, most: int = 12
 ) -> Table:
     """At most ``most`` scores of each task, first the one that runs are compared by."""
-    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    table = Table(title=Text(title), title_justify="left", title_style="bold", box=None, pad_edge=False)
     table.add_column("task", style="cyan")
     table.add_column("score")
     table.add_column("", justify="right")
@@ -225,7 +231,9 @@ def score_table(
         for k, figure in enumerate(ordered[:most]):
             own = figure == task.score
             label = Text.assemble((figure, "bold"), (f"  {arrow}", "dim")) if own else Text(figure, style="dim")
-            table.add_row(name if k == 0 else "", label, Text(shown(figures[figure]), style="bold" if own else "dim"))
+            table.add_row(
+                Text(name if k == 0 else ""), label, Text(shown(figures[figure]), style="bold" if own else "dim")
+            )
         if len(ordered) > most:
             table.add_row("", Text(f"... and {len(ordered) - most} more (--json)", style="dim"), "")
     return table

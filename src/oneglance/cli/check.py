@@ -13,7 +13,8 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from oneglance.cli.app import next_step, out, progress, say
+from oneglance.cli.app import as_command, next_step, out, progress, say
+from oneglance.cli.hints import SettingsCommand
 
 if TYPE_CHECKING:
     from oneglance.config import Config
@@ -83,7 +84,7 @@ def check(
                 say(f"samples are drawn on {page}")
             if problems.wrong:
                 say("what is wrong is passed over in training; mend it, or go on without it")
-            next_step(" ".join(["oneglance train", str(config), *(overrides or ())]))
+            next_step(as_command("train", config, *(overrides or ())))
     if problems.wrong:
         raise typer.Exit(1)
 
@@ -213,7 +214,7 @@ def _count_table(counts: Counts, title: str) -> Table:
         first = (task if task != before[0] else "", source if (task, source) != before else "")
         before = (task, source)
         table.add_row(
-            Text(first[0], style="cyan"), first[1], split, f"{one.images:,}", f"{one.labelled:,}",
+            Text(first[0], style="cyan"), Text(first[1]), Text(split), f"{one.images:,}", f"{one.labelled:,}",
             _number(one.empty), _number(one.unknown),
         )  # fmt: skip
     return table
@@ -229,7 +230,7 @@ def _class_table(name: str, counts: Counts, pixels: dict[str, list[int]], classe
     rows: list[tuple[str | Text, ...]]
     if any(any(row) for row in totals.values()):
         for split in splits:
-            table.add_column(split, justify="right")
+            table.add_column(Text(split), justify="right")
         ordered = sorted(classes, key=lambda c: -sum(totals[c]))
         rows = [(c, *(_number(n) for n in totals[c])) for c in ordered]
     elif pixels:
@@ -248,7 +249,7 @@ def _class_table(name: str, counts: Counts, pixels: dict[str, list[int]], classe
         gap = (f"... {left} more (--json)", *[""] * (len(rows[0]) - 1))
         rows = [*rows[:half], gap, *rows[-half:]]
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in row))
     return table
 
 
@@ -263,4 +264,4 @@ def _number(value: int) -> Text:
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this file."""
-    app.command()(check)
+    app.command(cls=SettingsCommand)(check)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from oneglance.cli.app import next_step, say
+from oneglance.cli.app import as_command, next_step, say
 from oneglance.errors import OneglanceError, nearest
 
 if TYPE_CHECKING:
@@ -26,7 +27,10 @@ class Copying(StrEnum):
 
 def convert(
     out: Annotated[Path, typer.Argument(help="The new folder.")],
-    to: Annotated[str, typer.Option("--to", help="The format to write: coco, voc, yolo, ...")],
+    more: Annotated[list[str] | None, typer.Argument(hidden=True)] = None,
+    to: Annotated[
+        str | None, typer.Option("--to", help="The format to write: coco, voc, yolo, ...", show_default=False)
+    ] = None,
     config: Annotated[
         Path | None, typer.Option("--config", "-c", help="Convert the source of this YAML instead of --from.")
     ] = None,
@@ -51,13 +55,21 @@ def convert(
       oneglance convert --from coco --labels x.json --images photos --to yolo new
       oneglance convert --config street.yaml --source camvid --to coco new
     """
+    if more:
+        raise OneglanceError(
+            f"one folder too many ({', '.join(map(str, (out, *more)))}): only the new one stands by itself; what is "
+            f"read is given by --root, such as {as_command('convert', '--from', format_name or 'voc', '--root', out)} "
+            f"--to {to or 'coco'} {shlex.quote(more[-1])}"
+        )
     if (config is None) == (format_name is None):
-        raise OneglanceError("say what to read: --from FORMAT with --labels and --images, or --config YAML")
+        raise OneglanceError("say what to read: --from FORMAT with --root (or --labels and --images), or --config YAML")
     from oneglance.errors import Problems
     from oneglance.formats import FORMATS
     from oneglance.formats import convert as convert_source
     from oneglance.formats.base import WriteOptions
 
+    if to is None:
+        raise OneglanceError(f"say what to write: --to FORMAT; known: {', '.join(FORMATS)}")
     for name in (to, format_name):
         if name is not None and name not in FORMATS:
             raise OneglanceError(f"no format {name!r}{nearest(name, FORMATS)}; known: {', '.join(FORMATS)}")
@@ -78,7 +90,7 @@ def convert(
     if len(problems) > 20:
         say(f"... and {len(problems) - 20} more")
     say(f"written to {out}")
-    next_step(f"oneglance init {out}")
+    next_step(as_command("init", out))
 
 
 def _from_config(path: Path, wanted: str | None) -> tuple[SourceSettings, Columns]:

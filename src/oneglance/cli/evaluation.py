@@ -11,6 +11,7 @@ import typer
 
 from oneglance.cli.app import (
     NoReport,
+    as_command,
     finite,
     next_step,
     out,
@@ -35,7 +36,15 @@ def evaluate(
     run: Annotated[
         Path, typer.Argument(help="The folder of a run, as `oneglance train` made it.", autocompletion=runs_like)
     ],
-    split: Annotated[str, typer.Option("--split", "-s", help="The split of the run's data to be scored on.")] = "test",
+    split: Annotated[
+        str | None,
+        typer.Option(
+            "--split",
+            "-s",
+            help="The split to be scored on. Default: test, or val where no test image is labelled.",
+            show_default=False,
+        ),
+    ] = None,
     weights: Annotated[
         Weights,
         typer.Option(help="The weights best by the split val, the last, or best where there is one (auto)."),
@@ -53,7 +62,7 @@ def evaluate(
 
     \b
     [bold]Example[/]
-      oneglance evaluate runs/street-1
+      oneglance evaluate runs/street-1                  # on test; on val where there is no test
       oneglance evaluate runs/street-1 --split val --weights last --json
       oneglance evaluate runs/street-1 --out street.html
     """
@@ -63,12 +72,16 @@ def evaluate(
     from oneglance.evaluation import api
     from oneglance.evaluation.page import check_free
     from oneglance.evaluation.report import write_report
-    from oneglance.manifest import Manifest
     from oneglance.model import load
-    from oneglance.training.api import MANIFEST
 
     model = load(run, weights.value)
-    manifest = Manifest.read(run / MANIFEST)
+    manifest = api.read_manifest(run)
+    if split is None:
+        split = api.chosen_split(manifest)
+        if split != "test":
+            none = "no image of the split test is labelled"
+            why = none if len(manifest.rows(split="test")) else "no image is in the split test"
+            say(f"{why}: scored on {split}. It chose the best weights: expect less of new images", "note:")
     path = out_file or api.report_path(run, split)
     if not no_report:
         check_free(path)  # said at once rather than after all the images were looked at
@@ -78,11 +91,12 @@ def evaluate(
         scored = api.score(model, manifest, split, problems, lambda count: bar.advance(seen, count), rank=not no_report)
     scores = scored.scores
     text = json.dumps(finite(scores), indent=2)
-    (run / f"scores_{split}.json").write_text(text + "\n", encoding="utf-8")
     if as_json:
         typer.echo(text)
     else:
         out().print(score_table(scores, model.tasks, f"scores on the split {split}"))
+    # After they were shown: the folder may be somebody else's.
+    (run / f"scores_{split}.json").write_text(text + "\n", encoding="utf-8")
     made: Path | None = None
     if not no_report:
         undrawn = Problems()
@@ -102,7 +116,7 @@ def evaluate(
     if made is not None:
         say(f"the report is {made}")
     if not as_json:
-        next_step(f"oneglance predict {run} IMAGES")
+        next_step(as_command("predict", run, "IMAGES"))
 
 
 def register(app: typer.Typer) -> None:

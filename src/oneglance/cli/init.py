@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from oneglance.cli.app import next_step, say
+from oneglance.cli.app import as_command, next_step, say
 from oneglance.errors import OneglanceError
 
 if TYPE_CHECKING:
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 #: So many image headers are read to choose the input size.
 GLANCE = 64
+#: Lists in the YAML are written in lines of so many characters at most.
+WIDTH = 100
 
 
 def init(
@@ -63,7 +66,7 @@ def init(
     for left in plan.left:
         say(str(left), "left out:")
     say(f"written: {out_file}")
-    next_step(f"oneglance check {out_file}")
+    next_step(as_command("check", out_file))
 
 
 class Plan:
@@ -192,8 +195,33 @@ def _dump(data: Any) -> str:
         def ignore_aliases(self, data: Any) -> bool:
             return True
 
-    text: str = yaml.dump(data, Dumper=Plain, sort_keys=False, allow_unicode=True, width=100, default_flow_style=None)
-    return text
+    def text(value: Any) -> str:
+        dumped: str = yaml.dump(
+            value, Dumper=Plain, sort_keys=False, allow_unicode=True, width=math.inf, default_flow_style=None
+        )
+        return dumped
+
+    lines = []
+    for line in text(data).splitlines():
+        key, opened, rest = line.partition(": [")
+        # A name with a space in it would be broken there, and an item is easier found in rows of whole ones.
+        if len(line) > WIDTH and opened and rest.endswith("]"):
+            deeper = " " * (len(key) - len(key.lstrip("- ")) + 2)
+            items = [text([item]).strip()[1:-1] for item in yaml.safe_load(f"[{rest}")]
+            lines += [f"{key}: [", *_filled(items, deeper), f"{deeper[2:]}]"]
+        else:
+            lines.append(line)
+    return "\n".join(lines) + "\n"
+
+
+def _filled(items: list[str], indent: str) -> list[str]:
+    """The items, a comma after each, in lines of at most ``WIDTH`` characters where an item allows it."""
+    lines = [indent]
+    for item in items:
+        if len(lines[-1]) + len(item) + 1 > WIDTH and lines[-1] != indent:
+            lines.append(indent)
+        lines[-1] += f"{item}, "
+    return [line.rstrip() for line in lines]
 
 
 def _input_size(folder: Path) -> int:

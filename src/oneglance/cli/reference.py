@@ -280,6 +280,8 @@ def _parameters(function: Any) -> Iterator[tuple[str, str, str]]:
     hints = get_type_hints(function, include_extras=True)
     for name, parameter in inspect.signature(function).parameters.items():
         annotation, info = get_args(hints[name])[:2]
+        if info.hidden:
+            continue
         required = parameter.default is inspect.Parameter.empty
         if isinstance(info, ArgumentInfo):
             several = get_origin(annotation) is list

@@ -11,6 +11,7 @@ import typer
 from oneglance.cli.app import (
     INTERRUPTED,
     NoReport,
+    as_command,
     next_folder,
     next_step,
     out,
@@ -21,6 +22,7 @@ from oneglance.cli.app import (
     score_table,
     told_if_it_fails,
 )
+from oneglance.cli.hints import SettingsCommand
 from oneglance.errors import OneglanceError
 
 if TYPE_CHECKING:
@@ -61,6 +63,8 @@ def train(
       oneglance train street.yaml --out runs/long train.epochs=100 train.lr=0.002
       oneglance train --resume runs/long
     """
+    if resume is not None and config is not None and "=" in config.name and not config.exists():
+        raise OneglanceError(f"--resume goes on with a run as it was: {config} can't go with it; train a new run")
     if (config is None) == (resume is None):
         raise OneglanceError("give either a YAML file to train by, or --resume with the folder of a run to go on with")
     if resume is not None and (out_folder is not None or overrides):
@@ -80,7 +84,7 @@ def train(
             run = api.train(config, overrides or (), out=folder, quiet=quiet)  # type: ignore[arg-type]
     except KeyboardInterrupt as error:
         can = (folder / api.MANIFEST).is_file() and (folder / api.CONFIG).is_file()
-        say_interrupted(f"go on with  oneglance train --resume {folder}" if can else "nothing was trained yet")
+        say_interrupted(f"go on with  {as_command('train', '--resume', folder)}" if can else "nothing was trained yet")
         raise typer.Exit(INTERRUPTED) from error
     made: Path | None = None
     if not no_report:
@@ -111,13 +115,11 @@ def _make_report(run: Run) -> Path:
 
 
 def _say_what_came_of_it(run: Run, report: Path | None) -> None:
-    from oneglance.config import parse_config, read_yaml
-    from oneglance.manifest import Manifest
     from oneglance.tasks import create_tasks
-    from oneglance.training.api import CONFIG, MANIFEST, PROBLEMS
+    from oneglance.training.api import PROBLEMS, read_config
 
     if run.scores:
-        tasks = create_tasks(parse_config(read_yaml(run.folder / CONFIG), str(run.folder / CONFIG)).tasks)
+        tasks = create_tasks(read_config(run.folder).tasks)
         out().print(score_table(run.scores, tasks, "last scores on the split val"))
     problems = run.folder / PROBLEMS
     count = 0
@@ -129,10 +131,9 @@ def _say_what_came_of_it(run: Run, report: Path | None) -> None:
     say(f"the run is in {run.folder}")
     if report is not None:
         say(f"the report is {report}")
-    splits = set(Manifest.read(run.folder / MANIFEST).values("split"))
-    next_step(f"oneglance evaluate {run.folder}" + ("" if "test" in splits else " --split val"))
+    next_step(as_command("evaluate", run.folder))
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this file."""
-    app.command()(train)
+    app.command(cls=SettingsCommand)(train)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -110,6 +111,13 @@ class AnnotatedImages(Dataset):
         self.manifest, self.tasks, self.size, self.seed = manifest, dict(tasks), size, seed
         self.augment = dict(augment or {})
         self.partners = dict(partners or {})
+        self.encodes = True
+
+    def for_scoring(self) -> AnnotatedImages:
+        """The same images, without targets: scores need the truths alone."""
+        other = copy.copy(self)
+        other.encodes = False
+        return other
 
     def __len__(self) -> int:
         return len(self.manifest)
@@ -164,7 +172,8 @@ class AnnotatedImages(Dataset):
         matrix = letterbox((record.width, record.height), self.size)
         frame = Frame(matrix, self.size[1], self.size[0], record.width, record.height)
         _show(record, frame, look.into)
-        return Sample(look.into, self._targets(labels, frame), frame, look.row, truths=labels)
+        targets = self._targets(labels, frame) if self.encodes else {}
+        return Sample(look.into, targets, frame, look.row, truths=labels)
 
     def _augmented(self, look: _Look, rng: np.random.Generator) -> Sample:
         record, augment = look.record, self.augment[look.record.source]

@@ -147,9 +147,9 @@ class TrainLoader:
 
 
 def evaluation_batches(images: AnnotatedImages, rows: np.ndarray, batch: int, workers: int) -> Iterator[Batch]:
-    """The rows once, in order, letterboxed, with their labels in original pixels."""
+    """The rows once, in order, letterboxed, with their labels in original pixels; no targets."""
     loader: DataLoader[Any] = DataLoader(
-        _Batches(images),
+        _Batches(images.for_scoring()),
         batch_size=None,
         sampler=[rows[start : start + batch].tolist() for start in range(0, len(rows), batch)],
         num_workers=workers,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,19 +24,20 @@ REPORT = "report.html"
 
 def evaluate_run(
     run: str | Path,
-    split: str = "test",
+    split: str | None = None,
     weights: str = "auto",
     problems: Problems | None = None,
     on_batch: Callable[[int], None] = lambda _: None,
 ) -> Scores:
     """Scores of a run on a split of its own data, by task and metric, at full precision.
 
-    Raises OneglanceError where the run has no such split.
+    ``split``: default `test`, or `val` where no image of `test` is labelled.
+
+    Raises OneglanceError where the run has no such split, or nothing in it is labelled.
     """
     folder = Path(run)
-    model = load(folder, weights)
-    manifest = Manifest.read(folder / MANIFEST)
-    return evaluate_model(model, manifest, split, problems, on_batch)
+    model, manifest = load(folder, weights), read_manifest(folder)
+    return evaluate_model(model, manifest, chosen_split(manifest) if split is None else split, problems, on_batch)
 
 
 def evaluate_model(
@@ -60,14 +62,16 @@ def score(
 ) -> Scored:
     """:func:`evaluate_model` with all that came of it; ``rank``: the worst and best images of each task as well.
 
-    Raises OneglanceError where the manifest has no such split.
+    Raises OneglanceError where the manifest has no such split, or no image of it is labelled.
     """
     rows = manifest.rows(split=split)
-    if not len(rows):
-        known = sorted({str(name) for name in manifest.values("split") if name})
-        raise OneglanceError(
-            f"no image is in split {split!r}; the splits are: {', '.join(known) or 'none'} (`--split`)"
-        )
+    if not _labelled(manifest, split):
+        what = f"no image of split {split!r} is labelled" if len(rows) else f"no image is in split {split!r}"
+        splits = _splits(manifest)
+        labelled = [name for name in splits if _labelled(manifest, name)]
+        there = ", ".join(f"{name} ({count:,} images)" for name, count in splits.items()) or "none"
+        choice = f"; give --split {labelled[0]}" if len(labelled) == 1 else "; --split chooses" if labelled else ""
+        raise OneglanceError(f"{what}; the splits are: {there}{choice}")
     settings = model.config.train
     images = AnnotatedImages(manifest, model.tasks, model.size)
     workers = default_workers() if settings.workers is None else settings.workers
@@ -82,9 +86,39 @@ def score(
     return Scored(split, len(rows), time.monotonic() - began, scores, metrics, ranking, found)
 
 
+def chosen_split(manifest: Manifest) -> str:
+    """The split that a run is scored on if nothing else is said: `test`, or `val` where no image of `test` is labelled.
+
+    Where neither has labels it is `test`: that it can't be scored on is for :func:`score` to say.
+    """
+    return next((split for split in ("test", "val") if _labelled(manifest, split)), "test")
+
+
+def _labelled(manifest: Manifest, split: str) -> bool:
+    rows = manifest.rows(split=split)
+    return any(manifest.labelled(task)[rows].any() for task in manifest.columns)
+
+
+def _splits(manifest: Manifest) -> dict[str, int]:
+    """How many images each split has; the usual ones first."""
+    counts = Counter(str(name) for name in manifest.values("split") if name)
+    usual = [name for name in ("train", "val", "test") if name in counts]
+    return {name: counts[name] for name in (*usual, *sorted(counts.keys() - set(usual)))}
+
+
+def read_manifest(run: Path) -> Manifest:
+    """The manifest of a run; raises OneglanceError that says what to do where it is gone."""
+    if not (run / MANIFEST).is_file():
+        raise OneglanceError(
+            f"{run}: no {MANIFEST}, the list of images and labels that `oneglance train` wrote there; without it a run "
+            "can predict, but not be scored: copy it from where the run was trained"
+        )
+    return Manifest.read(run / MANIFEST)
+
+
 def report_split(manifest: Manifest) -> str | None:
-    """The split that the report on a training is about: `val`, else `test`; None where there is neither."""
-    return next((split for split in ("val", "test") if len(manifest.rows(split=split))), None)
+    """The split that the report on a training is about: `val`, else `test`; None where neither has labels."""
+    return next((split for split in ("val", "test") if _labelled(manifest, split)), None)
 
 
 def report_path(run: Path, split: str) -> Path:
@@ -124,7 +158,7 @@ def report(
     folder = Path(run)
     path = Path(out) if out is not None else folder / REPORT if split is None else report_path(folder, split)
     check_free(path)
-    model, manifest = load(folder, weights), Manifest.read(folder / MANIFEST)
+    model, manifest = load(folder, weights), read_manifest(folder)
     about = split or report_split(manifest)
     found = problems if problems is not None else Problems()
     scored = score(model, manifest, about, found, on_batch, rank=True) if about is not None else None

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from oneglance.errors import OneglanceError
 from oneglance.model import Model
 from oneglance.tasks.base import Task
 from oneglance.tasks.charts import Curves, Series, thinned
@@ -24,15 +25,21 @@ MOST_SCORES = 5
 
 
 def read_history(folder: Path, tasks: Mapping[str, Task[Any]]) -> list[tuple[str, list[Curves]]]:
-    """The curves of a training by task: its loss terms, and its scores on the split `val`; empty without a history."""
+    """The curves of a training by task: its loss terms, and its scores on the split `val`; empty without a history.
+    Raises OneglanceError where it is spoilt."""
     path = folder / "history.csv"
     if not path.is_file():
         return []
     figures: dict[tuple[str, str], dict[str, list[tuple[int, int, float]]]] = {}
-    with path.open(newline="", encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            of_task = figures.setdefault((row["kind"], row["task"]), {})
-            of_task.setdefault(row["name"], []).append((int(row["step"]), int(row["epoch"]), float(row["value"])))
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            for row in csv.DictReader(file):
+                of_task = figures.setdefault((row["kind"], row["task"]), {})
+                of_task.setdefault(row["name"], []).append((int(row["step"]), int(row["epoch"]), float(row["value"])))
+    except (KeyError, TypeError, ValueError, csv.Error) as error:
+        raise OneglanceError(
+            f"{path}: not as `oneglance train` wrote it ({error}); without this file a report can be made"
+        ) from error
     found = []
     for name, task in tasks.items():
         curves = [_losses(name, figures[key]) for key in [("loss", name)] if key in figures]
@@ -73,11 +80,15 @@ def _scores(task: str, kind: Task[Any], scores: Mapping[str, list[tuple[int, int
 
 
 def read_facts(folder: Path) -> dict[str, Any]:
-    """What ``run.json`` holds; empty where there is none (a folder made by hand)."""
+    """What ``run.json`` holds; empty where there is none (a folder made by hand). Raises OneglanceError where it is
+    spoilt."""
     path = folder / "run.json"
     if not path.is_file():
         return {}
-    facts = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise OneglanceError(f"{path}: no JSON any more ({error}); without this file a report can be made") from error
     return facts if isinstance(facts, dict) else {}
 
 

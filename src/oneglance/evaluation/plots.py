@@ -29,8 +29,9 @@ PATTERNS = ("-", "--", ":", "-.")
 ACCENT = LINES[0]
 #: With more lines than this, all but the main one are drawn faintly and have no place in the legend.
 TOLD_APART = 10
-#: Names are written on the axes of a matrix up to this many, and numbers into its cells up to that many.
-NAMED, NUMBERED = 60, 16
+#: Names are written on the axes of a matrix up to this many, beside bars up to this many, and numbers into a matrix's
+#: cells up to that many.
+NAMED, BARRED, NUMBERED = 100, 60, 16
 MADE_BY = "oneglance report"
 
 Drawable = Matrix | Curves | Scatter | Histogram | Bars
@@ -136,7 +137,7 @@ def _size(chart: Drawable) -> tuple[float, float]:
             label = 0.075 * max(len(_short(name)) for name in chart.rows) if len(chart.rows) <= NAMED else 0.3
             return side + label + 0.6, side + label + 0.6
         case Bars():
-            return 5.4, max(1.6, 0.7 + 0.24 * len(chart.names)) if len(chart.names) <= NAMED else 6.0
+            return 5.4, max(1.6, 0.7 + 0.24 * len(chart.names)) if len(chart.names) <= BARRED else 6.0
         case Scatter():
             return 4.2, 4.0
     return 5.4, 3.6
@@ -176,7 +177,8 @@ def _matrix(axes: Axes, chart: Matrix) -> None:
     for labels, put in ((chart.rows, axes.set_yticks), (chart.columns, axes.set_xticks)):
         named = len(labels) <= NAMED
         put(np.arange(len(labels)) + 0.5 if named else [], [_short(name) for name in labels] if named else [])
-    axes.tick_params(length=0)
+    cell = 72 * min(11.0, max(2.2, 0.42 * max(chart.counts.shape))) / max(chart.counts.shape)
+    axes.tick_params(length=0, labelsize=min(9.0, 0.75 * cell))
     axes.tick_params(axis="x", rotation=90 if max(map(len, map(_short, chart.columns))) > 3 else 0)
     _labels(axes, "prediction", "truth", grid=False)
     if max(chart.counts.shape) <= NUMBERED:
@@ -190,6 +192,7 @@ def _curves(axes: Axes, chart: Curves) -> None:
     many = len(chart.series) > TOLD_APART
     for number, one in enumerate(chart.series):
         colour, pattern = LINES[number % len(LINES)], PATTERNS[number // len(LINES) % len(PATTERNS)]
+        marker = "o" if len(one.x) == 1 else None  # a line of one point is nothing to be seen
         if one.main:
             axes.plot(
                 one.x,
@@ -197,19 +200,25 @@ def _curves(axes: Axes, chart: Curves) -> None:
                 color=INK,
                 linewidth=2.4 if len(chart.series) > 1 else 1.8,
                 label=_short(one.name),
+                marker=marker,
                 zorder=3,
             )
         elif many:
             label = None if number else f"each of {len(chart.series)}"
             axes.plot(one.x, one.y, color=ACCENT, alpha=0.35, linewidth=0.9, label=label)
         else:
-            marker = "o" if len(one.x) == 1 else None
             axes.plot(one.x, one.y, color=colour, linestyle=pattern, label=_short(one.name), marker=marker)
     _labels(axes, chart.x_label, chart.y_label)
     if chart.x_range is not None:
         axes.set_xlim(*chart.x_range)
+    if chart.x_label == "epoch":
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    values = np.concatenate([np.asarray(one.y, np.float64) for one in chart.series] or [np.zeros(0)])
+    values = values[np.isfinite(values)]
     if chart.y_range is not None:
         axes.set_ylim(*chart.y_range)
+    elif len(values) and values.min() == values.max() >= 0:
+        axes.set_ylim(0, 2 * float(values.max()) or 1.0)  # not a magnified nothing around the one value
     if len(chart.series) > 1:
         axes.legend(loc="best", handlelength=2.2)
 
@@ -231,7 +240,7 @@ def _bars(axes: Axes, chart: Bars) -> None:
     values = np.nan_to_num(chart.values)
     axes.barh(places, values, color=ACCENT, alpha=0.85, height=0.7)
     axes.invert_yaxis()
-    if len(chart.names) <= NAMED:
+    if len(chart.names) <= BARRED:
         axes.set_yticks(places, [_short(name) for name in chart.names])
         for place, value in zip(places, chart.values, strict=True):
             text = f" {value:.3g}" if np.isfinite(value) else " not measured"

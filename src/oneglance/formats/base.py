@@ -25,12 +25,14 @@ class SourceSettings(BaseModel, ABC):
     """What every source can be told in the YAML. Paths are relative to ``root``, and that to the YAML's
     folder.
 
-    ``types``: the annotation types that the format can give; ``fields``: what a task may ask for in the dict
+    ``types``: the annotation types that the format can give; ``writes``: those that it can be written with (None: its
+    writer says it, once it has all of them); ``fields``: what a task may ask for in the dict
     form of ``tasks`` (None: the format checks it itself).
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     types: ClassVar[frozenset[str]] = frozenset()
+    writes: ClassVar[tuple[str, ...] | None] = None
     fields: ClassVar[tuple[str, ...] | None] = ()
 
     format: str = Field(description="The format's name.")

@@ -21,7 +21,7 @@ from oneglance.formats import rle as runs
 from oneglance.formats.base import SourceSettings, Suggestion, WriteOptions
 from oneglance.formats.coco_file import as_key, as_list, is_pair, need_list, read_top, some
 from oneglance.formats.coco_recognise import recognise
-from oneglance.formats.coco_write import write
+from oneglance.formats.coco_write import HOLDS, write
 from oneglance.formats.files import walk_images
 from oneglance.formats.reading import Found, Reading, folder_of
 from oneglance.formats.shapes import (
@@ -46,6 +46,7 @@ class CocoSettings(SourceSettings):
     """A COCO data set: a folder of images and one or more JSON files."""
 
     types: ClassVar[frozenset[str]] = frozenset({"instances", "tags", "label", "points"})
+    writes: ClassVar[tuple[str, ...] | None] = HOLDS
     fields: ClassVar[tuple[str, ...] | None] = ("objects",)
 
     format: Literal["coco"] = "coco"

@@ -20,6 +20,9 @@ from oneglance.formats.shapes import box_of_shape, shape_area
 from oneglance.formats.writing import Images, Losses, new_folder, tasks_to_write
 from oneglance.manifest import Column, Columns
 
+#: The annotation types that it can write.
+HOLDS = ("instances",)
+
 
 @dataclass
 class _File:
@@ -39,7 +42,7 @@ class _File:
 def write(records: Iterable[Record], columns: Columns, out: Path, options: WriteOptions) -> list[str]:
     """Write ``images/`` and ``annotations/TASK_SPLIT.json``; see :meth:`SourceSettings.write`."""
     losses = Losses("COCO")
-    chosen = tasks_to_write(columns, options, ("instances",), "COCO")
+    chosen = tasks_to_write(columns, options, HOLDS, "COCO")
     losses.left_tasks(columns, chosen)
     new_folder(out)
     images = Images(options, losses)

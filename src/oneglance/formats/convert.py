@@ -33,5 +33,13 @@ def convert(
     if options.root is None:
         options = options.model_copy(update={"root": absolute(source.image_folder(base))})
     mine = {task: column for task, column in columns.items() if task in source.task_names}
-    records = source.read(mine, problems if problems is not None else Problems(), base)
+    # What will not be written is not read: its faults are nobody's concern here.
+    holds = FORMATS[target].writes
+    wanted = [task for task, column in mine.items() if holds is None or column.type in holds]
+    wanted = [task for task in wanted if options.tasks is None or task in options.tasks]
+    kept = {task: source.tasks[task] for task in wanted} if isinstance(source.tasks, dict) else wanted
+    reduced = source.model_copy(update={"tasks": kept})
+    records = reduced.read(
+        {task: mine[task] for task in wanted}, problems if problems is not None else Problems(), base
+    )
     return FORMATS[target].write(records, mine, out, options)

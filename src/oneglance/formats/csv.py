@@ -21,7 +21,7 @@ from oneglance.formats.base import SourceSettings, Suggestion, WriteOptions
 from oneglance.formats.csv_fields import reader_of
 from oneglance.formats.csv_recognise import recognise
 from oneglance.formats.csv_table import CsvField, Row, Table, default_field
-from oneglance.formats.csv_write import write
+from oneglance.formats.csv_write import HOLDS, write
 from oneglance.formats.files import LARGEST_TABLE, read_text
 from oneglance.formats.reading import Annotations, Reading, folder_of
 from oneglance.manifest import Columns
@@ -33,6 +33,7 @@ class CsvSettings(SourceSettings):
     """A table that names an image and its labels in each row."""
 
     types: ClassVar[frozenset[str]] = frozenset({"label", "tags", "numbers", "identity", "points", "instances"})
+    writes: ClassVar[tuple[str, ...] | None] = HOLDS
     fields: ClassVar[tuple[str, ...] | None] = None
 
     format: Literal["csv"] = "csv"

@@ -28,6 +28,9 @@ from oneglance.formats.shapes import box_of_shape
 from oneglance.formats.writing import Images, Losses, new_folder, tasks_to_write
 from oneglance.manifest import Column, Columns
 
+#: The annotation types that it can write.
+HOLDS = ("label", "tags", "numbers", "identity", "points", "instances")
+
 _BOX = ["x1", "y1", "x2", "y2"]
 
 
@@ -36,7 +39,7 @@ def write(records: Iterable[Record], columns: Columns, out: Path, options: Write
     SourceSettings.write.
     """
     losses = Losses("CSV")
-    chosen = tasks_to_write(columns, options, ("label", "tags", "numbers", "identity", "points", "instances"), "CSV")
+    chosen = tasks_to_write(columns, options, HOLDS, "CSV")
     losses.left_tasks(columns, chosen)
     new_folder(out)
     images = Images(options, losses)

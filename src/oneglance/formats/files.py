@@ -140,10 +140,11 @@ def walk(folder: Path, limit: int | None = None) -> Iterator[str]:
     """Relative POSIX paths of all files below ``folder``, sorted, hidden ones left out; at most ``limit`` of
     them.
 
-    Links to folders are not followed, so that a link can't make a circle.
+    Links to folders are not followed, so that a link can't make a circle. Raises OneglanceError for a folder that may
+    not be read: what is in it would be missing without a word.
     """
     count = 0
-    for here, folders, names in os.walk(folder):
+    for here, folders, names in os.walk(folder, onerror=_forbidden):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         prefix = os.path.relpath(here, folder).replace(os.sep, "/")
         prefix = "" if prefix == "." else prefix + "/"
@@ -154,6 +155,13 @@ def walk(folder: Path, limit: int | None = None) -> Iterator[str]:
             count += 1
             if limit is not None and count >= limit:
                 return
+
+
+def _forbidden(error: OSError) -> None:
+    if isinstance(error, PermissionError):
+        raise OneglanceError(
+            f"{error.filename}: this folder may not be read ({error.strerror}); allow it, or move it out of the data"
+        ) from error
 
 
 def walk_images(folder: Path) -> Iterator[str]:

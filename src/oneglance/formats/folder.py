@@ -19,11 +19,15 @@ from oneglance.formats.recognition import SPLITS, entries, folders, images_in, r
 from oneglance.formats.writing import Images, Losses, new_folder, one_task, tasks_to_write
 from oneglance.manifest import Columns
 
+#: The annotation types that it can write.
+HOLDS = ("label", "identity")
+
 
 class FolderSettings(SourceSettings):
     """Images sorted into a folder for each class (or each person)."""
 
     types: ClassVar[frozenset[str]] = frozenset({"label", "identity"})
+    writes: ClassVar[tuple[str, ...] | None] = HOLDS
     fields: ClassVar[tuple[str, ...] | None] = ("folder", "class", "identity")
 
     format: Literal["folder"] = "folder"
@@ -100,7 +104,7 @@ def _annotations(reading: Reading, name: str, unknown: set[str], folder: Path) -
 
 def _write(records: Iterable[Record], columns: Columns, out: Path, options: WriteOptions) -> list[str]:
     losses = Losses("folder")
-    chosen = tasks_to_write(columns, options, ("label", "identity"), "folder")
+    chosen = tasks_to_write(columns, options, HOLDS, "folder")
     task = one_task(chosen, "folder")
     if options.images == "none":
         raise OneglanceError("the labels of class folders are where the images stand: choose images: copy or link")

@@ -25,7 +25,7 @@ from oneglance.errors import OneglanceError, Problems, nearest
 from oneglance.formats import rle as runs
 from oneglance.formats.base import SourceSettings, Suggestion, WriteOptions
 from oneglance.formats.files import LARGEST_LABEL, read_json, walk, walk_images
-from oneglance.formats.labelme_write import write
+from oneglance.formats.labelme_write import HOLDS, write
 from oneglance.formats.reading import Annotations, Found, Reading, folder_of
 from oneglance.formats.recognition import entries, folders, relative_to
 from oneglance.formats.shapes import Bad, box_of_shape, checked_box, checked_polygon, numbers
@@ -38,6 +38,7 @@ class LabelmeSettings(SourceSettings):
     """Images with a LabelMe JSON beside each, or in a folder of their own."""
 
     types: ClassVar[frozenset[str]] = frozenset({"instances", "tags", "label", "points"})
+    writes: ClassVar[tuple[str, ...] | None] = HOLDS
     fields: ClassVar[tuple[str, ...] | None] = ("objects", "flags")
 
     format: Literal["labelme"] = "labelme"

@@ -20,11 +20,14 @@ from oneglance.formats.base import WriteOptions
 from oneglance.formats.writing import Images, Losses, new_folder, tasks_to_write
 from oneglance.manifest import Column, Columns
 
+#: The annotation types that it can write.
+HOLDS = ("instances", "tags")
+
 
 def write(records: Iterable[Record], columns: Columns, out: Path, options: WriteOptions) -> list[str]:
     """Write a task of objects and a task of tags; see :meth:`SourceSettings.write`."""
     losses = Losses("LabelMe")
-    chosen = tasks_to_write(columns, options, ("instances", "tags"), "LabelMe")
+    chosen = tasks_to_write(columns, options, HOLDS, "LabelMe")
     by_type = {kind: [t for t in chosen if columns[t].type == kind] for kind in ("instances", "tags")}
     for kind, tasks in by_type.items():
         if len(tasks) > 1:

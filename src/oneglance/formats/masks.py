@@ -26,11 +26,15 @@ from oneglance.formats.recognition import SPLITS, folders, images_in, relative_t
 from oneglance.formats.writing import Images, Losses, new_folder, one_task, tasks_to_write
 from oneglance.manifest import Column, Columns
 
+#: The annotation types that it can write.
+HOLDS = ("segments",)
+
 
 class MasksSettings(SourceSettings):
     """A folder of images and a folder of masks of the same names."""
 
     types: ClassVar[frozenset[str]] = frozenset({"segments"})
+    writes: ClassVar[tuple[str, ...] | None] = HOLDS
     fields: ClassVar[tuple[str, ...] | None] = ("mask",)
 
     format: Literal["masks"] = "masks"
@@ -194,7 +198,7 @@ class _Palette:
 
 def _write(records: Iterable[Record], columns: Columns, out: Path, options: WriteOptions) -> list[str]:
     losses = Losses("masks")
-    chosen = tasks_to_write(columns, options, ("segments",), "masks")
+    chosen = tasks_to_write(columns, options, HOLDS, "masks")
     task = one_task(chosen, "masks")
     losses.left_tasks(columns, chosen)
     new_folder(out)

@@ -26,6 +26,9 @@ from oneglance.formats.shapes import Bad, box_of_shape, checked_box, number
 from oneglance.formats.writing import Images, Losses, new_folder, tasks_to_write
 from oneglance.manifest import Columns
 
+#: The annotation types that it can write.
+HOLDS = ("instances",)
+
 _LISTS = ("train", "val", "test")
 
 
@@ -33,6 +36,7 @@ class VocSettings(SourceSettings):
     """A Pascal VOC data set: a folder of images and a folder of XML files of the same names."""
 
     types: ClassVar[frozenset[str]] = frozenset({"instances", "tags", "label"})
+    writes: ClassVar[tuple[str, ...] | None] = HOLDS
     fields: ClassVar[tuple[str, ...] | None] = ("objects",)
 
     format: Literal["voc"] = "voc"
@@ -187,7 +191,7 @@ def _coordinate(entry: Element, key: str) -> float:
 
 def _write(records: Iterable[Record], columns: Columns, out: Path, options: WriteOptions) -> list[str]:
     losses = Losses("VOC")
-    chosen = tasks_to_write(columns, options, ("instances",), "VOC")
+    chosen = tasks_to_write(columns, options, HOLDS, "VOC")
     losses.left_tasks(columns, chosen)
     new_folder(out)
     images = Images(options, losses, by_stem=True)

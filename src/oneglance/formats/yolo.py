@@ -24,7 +24,7 @@ from oneglance.formats.files import absolute, exists, need_folder, read_text, re
 from oneglance.formats.reading import Found, Reading
 from oneglance.formats.shapes import Bad, box_of_shape, checked_box, checked_points, checked_polygon, number
 from oneglance.formats.yolo_recognise import recognise
-from oneglance.formats.yolo_write import write
+from oneglance.formats.yolo_write import HOLDS, write
 from oneglance.manifest import Columns
 
 #: The keys of data.yaml that name images, and the split that they are.
@@ -37,6 +37,7 @@ class YoloSettings(SourceSettings):
     """
 
     types: ClassVar[frozenset[str]] = frozenset({"instances", "tags", "label", "points"})
+    writes: ClassVar[tuple[str, ...] | None] = HOLDS
     fields: ClassVar[tuple[str, ...] | None] = ("objects",)
 
     format: Literal["yolo"] = "yolo"

@@ -18,13 +18,16 @@ from oneglance.formats.shapes import box_of_shape, outlines
 from oneglance.formats.writing import Images, Losses, new_folder, one_task, tasks_to_write
 from oneglance.manifest import Columns
 
+#: The annotation types that it can write.
+HOLDS = ("instances",)
+
 _SPLIT_KEYS = ("train", "val", "test", "all")
 
 
 def write(records: Iterable[Record], columns: Columns, out: Path, options: WriteOptions) -> list[str]:
     """Write the images that are labelled for one task of objects; see :meth:`SourceSettings.write`."""
     losses = Losses("YOLO")
-    chosen = tasks_to_write(columns, options, ("instances",), "YOLO")
+    chosen = tasks_to_write(columns, options, HOLDS, "YOLO")
     task = one_task(chosen, "YOLO")
     column = columns[task]
     losses.left_tasks(columns, chosen)

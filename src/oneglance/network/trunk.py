@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import logging
+import socket
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
@@ -112,7 +117,8 @@ def _from_hub(name: str, options: dict[str, Any]) -> Any:
     level = log.level
     log.setLevel(logging.CRITICAL)  # it warns of every retry; what comes of them is said below
     try:
-        return timm.create_model(name, features_only=True, pretrained=True, **options)
+        with _offline_if_unreachable():
+            return timm.create_model(name, features_only=True, pretrained=True, **options)
     except RuntimeError as error:
         if "No pretrained weights exist" in str(error) or "pretrained" in str(error):
             raise OneglanceError(
@@ -122,10 +128,29 @@ def _from_hub(name: str, options: dict[str, Any]) -> Any:
     except Exception as error:  # the hub's client raises its own, urllib's or httpx's errors: all mean the same here
         raise OneglanceError(
             f"trunk: the weights of {name!r} could not be fetched from the model hub ({type(error).__name__}). Without "
-            "a connection, set trunk.pretrained to a weights file you have, or to false to train from scratch"
+            "a connection, set trunk.pretrained to a weights file you have, or to false to train from scratch: "
+            "trunk.pretrained=false"
         ) from error
     finally:
         log.setLevel(level)
+
+
+@contextmanager
+def _offline_if_unreachable() -> Iterator[None]:
+    """Where the hub's name can't even be looked up, its client uses what it has, at once; left to itself it tries again
+    and again for most of a minute."""
+    from huggingface_hub import constants
+
+    before = constants.HF_HUB_OFFLINE
+    if not getproxies():  # a proxy looks names up by itself
+        try:
+            socket.getaddrinfo(urlsplit(constants.ENDPOINT).hostname, None)
+        except OSError:
+            constants.HF_HUB_OFFLINE = True
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = before
 
 
 def load_backbone(body: nn.Module, path: Path) -> None:

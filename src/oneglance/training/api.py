@@ -98,9 +98,21 @@ def resume(folder: str | Path, quiet: bool = False) -> Run:
         )
     if (folder / LAST).is_file():
         raise OneglanceError(f"{folder}: this training is finished; train into a new folder to train anew")
-    settings = parse_config(read_yaml(folder / CONFIG), str(folder / CONFIG))
+    settings = read_config(folder)
     manifest = Manifest.read(folder / MANIFEST)
     return _finish(settings, manifest, folder, resume_it=(folder / STATE).is_file(), quiet=quiet)
+
+
+def read_config(folder: Path) -> Config:
+    """The configuration of a run; raises OneglanceError that says where it came from if somebody changed it."""
+    path = folder / CONFIG
+    try:
+        return parse_config(read_yaml(path), str(path))
+    except OneglanceError as error:
+        raise OneglanceError(
+            f"{error}\n{path}: `oneglance train` wrote this file, and the weights beside it fit no other: put back "
+            "what was changed, or train anew"
+        ) from error
 
 
 def _finish(settings: Config, manifest: Manifest, folder: Path, *, resume_it: bool, quiet: bool) -> Run:

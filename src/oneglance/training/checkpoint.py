@@ -19,7 +19,10 @@ def save(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) ->
     """Write tensors and JSON facts as one file, whole or not at all, whenever the process may be killed."""
     partial = path.with_name(path.name + ".partial")
     unshared = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    partial.touch()
+    mode = partial.stat().st_mode
     save_file(unshared, partial, metadata={"oneglance": json.dumps(facts)})
+    partial.chmod(mode)  # as the user's other files: safetensors makes files that nobody else can read
     partial.replace(path)
 
 
