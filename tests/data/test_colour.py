@@ -20,9 +20,6 @@ class Fixed:
     def __init__(self, share: float) -> None:
         self.share, self.rng = share, np.random.default_rng(0)
 
-    def uniform(self, low: float, high: float) -> float:
-        return low + (high - low) * self.share
-
     def random(self, n: int) -> np.ndarray:
         return np.full(n, self.share)
 
@@ -117,3 +114,17 @@ def test_blur_smooths_and_keeps_the_mean() -> None:
 def test_noise_is_as_strong_as_asked() -> None:
     image = torch.full((3, 100, 100), 128, dtype=torch.uint8)
     assert float(at(1, image, noise=0.05).float().std()) == pytest.approx(0.05 * 255, rel=0.05)
+
+
+def test_an_image_can_be_changed_where_it_lies() -> None:
+    settings = AugmentSettings(blur=0.5, noise=0.1, grey=0.2)
+    image = np.ascontiguousarray(picture().numpy().transpose(1, 2, 0))
+    for chosen in (settings, NONE):
+        for seed in range(8):
+            before, here, there = image.copy(), image.copy(), np.empty_like(image)
+            fresh = jitter(image, np.random.default_rng(seed), chosen)
+            assert jitter(here, np.random.default_rng(seed), chosen, into=here) is here
+            assert jitter(image, np.random.default_rng(seed), chosen, into=there) is there
+            np.testing.assert_array_equal(image, before)
+            np.testing.assert_array_equal(here, fresh)
+            np.testing.assert_array_equal(there, fresh)

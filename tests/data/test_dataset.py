@@ -154,6 +154,23 @@ def test_a_broken_image_is_a_problem_and_the_batch_goes_on(rows):
     assert not nothing.rows
 
 
+@pytest.mark.parametrize("mosaic", [0.0, 1.0])
+def test_a_batch_holds_what_its_samples_are_one_by_one(rows, mosaic):
+    """Also beside images that can't be read, and where a partner of a mosaic can't."""
+    rows[2].path.write_bytes(b"<html>")
+    known = [{"objects": Instances((Instance("x", BOX),)), "ground": mask(row)} for row in rows]
+    augment = AugmentSettings(mosaic=mosaic, scale=(0.5, 1.5), blur=0.5, noise=0.1)
+    images = images_of(labelled(rows, known), augment)
+    draws = [Draw(k, 10 + k) for k in (0, 2, 5, 3, 2, 7)]
+    batch = images.batch(draws)
+    alone = [images[draw] for draw in draws if draw.row != 2]
+    assert batch.indices == [0, 5, 3, 7] == [sample.row for sample in alone]
+    assert [problem.where for problem in batch.problems] == [str(rows[2].path)] * 2
+    for k, sample in enumerate(alone):
+        np.testing.assert_array_equal(batch.images[k].permute(1, 2, 0), sample.image)
+        np.testing.assert_array_equal(batch.targets["ground"]["indices"][k], sample.targets["ground"]["indices"])
+
+
 def test_a_mask_of_another_size_is_named(rows):
     Image.fromarray(np.ones((10, 10), np.uint8)).save(mask(rows[0]).path)
     with pytest.raises(ImageError, match=r"0_mask\.png: the mask is 10x10, its image 64x48"):

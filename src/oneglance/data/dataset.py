@@ -6,6 +6,7 @@ import copy
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -303,15 +304,23 @@ def load_segments(annotation: Segments, classes: tuple[str, ...], source_wh: tup
     if values.shape != (source_wh[1], source_wh[0]):
         h, w = values.shape
         raise ImageError(f"{annotation.path}: the mask is {w}x{h}, its image {source_wh[0]}x{source_wh[1]}")
-    table = np.full(256 if values.dtype == np.uint8 else 65536, VOID, np.uint8)
-    for value, name in annotation.values:
-        if 0 <= value < len(table):
-            table[value] = classes.index(name)
+    table = _indices_of(annotation.values, classes)
     if values.dtype == np.uint8:
-        indices = cv2.LUT(values, table)
+        indices = cv2.LUT(values, table[:256])
     else:
         indices = np.where((values >= 0) & (values < len(table)), table[np.clip(values, 0, len(table) - 1)], VOID)
     return Segments(annotation.path, annotation.values, indices.astype(np.uint8, copy=False), classes)
+
+
+@lru_cache(maxsize=16)  # one for each source
+def _indices_of(values: tuple[tuple[int, str], ...], classes: tuple[str, ...]) -> np.ndarray:
+    """The class index for each number that a mask may hold, uint8 [65536], 255 where it means nothing known."""
+    table = np.full(65536, VOID, np.uint8)
+    for value, name in values:
+        if 0 <= value < len(table):
+            table[value] = classes.index(name)
+    table.flags.writeable = False
+    return table
 
 
 def _show(record: Record, frame: Frame, into: np.ndarray) -> None:
