@@ -100,7 +100,8 @@ class Model:
             frames.append(Frame(letterbox(source, self.size), width, height, *source))
             inputs[i] = warp_image(picture, frames[i].matrix, self.size, fill=FILL, source_wh=source)
         tensor = torch.from_numpy(inputs).permute(0, 3, 1, 2).contiguous().to(self.device)
-        outputs = self.network(tensor)
+        content = torch.tensor([frame.content for frame in frames], dtype=torch.float32, device=self.device)
+        outputs = self.network(tensor, content=content)
         answers: list[dict[str, Annotation]] = [{} for _ in pictures]
         for name, of_task in outputs.items():
             for i, annotation in enumerate(self.tasks[name].decode(of_task, frames)):

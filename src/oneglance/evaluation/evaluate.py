@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from oneglance.annotations import Annotation
 from oneglance.data.dataset import Batch
 from oneglance.errors import Problems
 from oneglance.evaluation.ranking import Ranking
@@ -51,22 +52,31 @@ def evaluate(
     training = network.training
     network.eval()
     metrics = {name: task.metric() for name, task in tasks.items()}
+    # Where an answer is good or bad beside all the others', the metric says so at the end.
+    late: dict[str, list[tuple[int, Annotation]]] = {n: [] for n, m in metrics.items() if hasattr(m, "qualities")}
     for batch in batches:
         for problem in batch.problems:
             problems.add(problem.where, problem.what)
         if batch.indices:
             moved = batch.to(device)
             with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-                outputs = network(moved.images, moved.rows)
+                outputs = network(moved.images, moved.rows, batch.content(device))
             for name, of_task in outputs.items():
                 at = batch.rows[name].tolist()
                 predicted = tasks[name].decode(of_task, [batch.frames[i] for i in at])
                 for i, one in zip(at, predicted, strict=True):
                     metrics[name].update(one, batch.truths[i][name])
-                    if ranking is not None:
+                    if ranking is not None and name in late:
+                        late[name].append((batch.indices[i], one))
+                    elif ranking is not None:
                         ranking.add(name, batch.indices[i], tasks[name].quality(one, batch.truths[i][name]), one)
         on_batch(len(batch.indices) + len(batch.problems))
     network.train(training)
+    for name, shown in late.items():
+        qualities: list[float] = metrics[name].qualities() if shown else []  # type: ignore[attr-defined]
+        for (row, one), quality in zip(shown, qualities, strict=True):
+            if ranking is not None:
+                ranking.add(name, row, quality, one)
     return {name: metric.compute() for name, metric in metrics.items()}, metrics
 
 

@@ -34,14 +34,22 @@ class Network(nn.Module):
         for name in self._frozen:
             self.heads[name].requires_grad_(False)
 
-    def features(self, images: Tensor) -> Features:
-        """What the trunk sees in images uint8 [B, 3, H, W], H and W multiples of 32."""
-        maps = self.backbone(images)
-        return Features(maps[-1], self.neck(maps))
+    def features(self, images: Tensor, content: Tensor | None = None) -> Features:
+        """What the trunk sees in images uint8 [B, 3, H, W], H and W multiples of 32.
 
-    def forward(self, images: Tensor, rows: Mapping[str, Tensor] | None = None) -> dict[str, Outputs]:
-        """Raw outputs by task. With ``rows`` (int64 [n] by task): of the tasks named there, on those images only."""
-        features = self.features(images)
+        ``content``: the boxes x1 y1 x2 y2 in which the images lie, float [B, 4]; None: they fill the input.
+        """
+        maps = self.backbone(images)
+        return Features(maps[-1], self.neck(maps), content=content)
+
+    def forward(
+        self, images: Tensor, rows: Mapping[str, Tensor] | None = None, content: Tensor | None = None
+    ) -> dict[str, Outputs]:
+        """Raw outputs by task. With ``rows`` (int64 [n] by task): of the tasks named there, on those images only.
+
+        ``content``: as for :meth:`features`.
+        """
+        features = self.features(images, content)
         if rows is None:
             return {name: head(features) for name, head in self.heads.items()}
         return {name: self.heads[name](features.of(at)) for name, at in rows.items()}

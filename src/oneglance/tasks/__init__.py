@@ -8,6 +8,7 @@ from typing import Any
 from oneglance.tasks.base import Task, TaskSettings
 from oneglance.tasks.classification import Classification, ClassificationSettings
 from oneglance.tasks.detection import Detection, DetectionSettings
+from oneglance.tasks.embedding import Embedding, EmbeddingSettings
 from oneglance.tasks.keypoints import Keypoints, KeypointsSettings
 from oneglance.tasks.regression import Regression, RegressionSettings
 from oneglance.tasks.segmentation import Segmentation, SegmentationSettings
@@ -21,6 +22,7 @@ KINDS: dict[str, tuple[type[TaskSettings], type[Task[Any]]]] = {
     "keypoints": (KeypointsSettings, Keypoints),
     "segmentation": (SegmentationSettings, Segmentation),
     "detection": (DetectionSettings, Detection),
+    "embedding": (EmbeddingSettings, Embedding),
 }
 
 
