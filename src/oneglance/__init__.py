@@ -28,8 +28,10 @@ if TYPE_CHECKING:
     from oneglance.errors import OneglanceError
     from oneglance.evaluation.api import evaluate_run as evaluate
     from oneglance.evaluation.api import report
+    from oneglance.gallery import Gallery
     from oneglance.manifest import Manifest
     from oneglance.model import Model, Prediction, load
+    from oneglance.recognition.enrolled import Match
     from oneglance.training.api import Run, resume, train
     from oneglance.video import Film, Moment
 
@@ -40,6 +42,8 @@ _HOMES = {
     ),
     "OneglanceError": "errors",
     "Manifest": "manifest",
+    "Gallery": "gallery",
+    "Match": "recognition.enrolled",
     **dict.fromkeys(("Run", "train", "resume"), "training.api"),
     **dict.fromkeys(("Model", "Prediction", "load"), "model"),
     **dict.fromkeys(("Film", "Moment"), "video"),
@@ -48,11 +52,13 @@ _HOMES = {
 
 __all__ = [
     "Film",
+    "Gallery",
     "Identity",
     "Instance",
     "Instances",
     "Label",
     "Manifest",
+    "Match",
     "Model",
     "Moment",
     "Numbers",

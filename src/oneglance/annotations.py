@@ -61,13 +61,12 @@ class Numbers:
 class Identity:
     """Who (or which individual) it is; ``vector``: the embedding, float32 [D] (predictions only).
 
-    ``score``: how similar the vector is to those of the person named (a gallery's answers only). ``image``: the file it
-    was said of, by which pairs of images are told (set when labels are loaded; no part of what is said).
+    ``image``: the file it was said of, by which pairs of images are told (set when labels are loaded; no part of what
+    is said).
     """
 
     name: str | None = None
     vector: FloatArray | None = None
-    score: float | None = None
     image: Path | None = field(default=None, compare=False)
 
 

@@ -70,7 +70,9 @@ def test_view2_against_a_plain_search_over_folds_by_scikit_learn():
 )
 def test_thresholds_at_the_ends(scores, same, expected):
     got = best_threshold(scores, same)
-    assert got == expected or ((np.array(scores) > got) == same).mean() == ((np.array(scores) > expected) == same).mean()
+    assert (
+        got == expected or ((np.array(scores) > got) == same).mean() == ((np.array(scores) > expected) == same).mean()
+    )
     assert math.isnan(best_threshold([], []))
 
 
@@ -122,7 +124,7 @@ def at(*degrees: float) -> np.ndarray:
 
 def test_retrieval_leaves_the_query_out_and_asks_no_one_who_is_alone():
     vectors, people = at(0, 10, 12, 90, 95), np.array([0, 0, 1, 1, 2])
-    # 0 deg: nearest is 10 (own). 10: nearest 12 (another's), then 0. 12: 10, 0, then 90: third. 90: 95 first, 12 second.
+    # 0: nearest is 10 (own). 10: nearest is 12 (another's), then 0. 12: 10, 0, then 90. 90: 95, then 12.
     assert recall_at(vectors, people, (1, 2, 3)) == {1: 0.25, 2: 0.75, 3: 1.0}
     mate, other = nearness(vectors, people)
     assert np.degrees(np.arccos(mate[:4])) == pytest.approx([10, 10, 78, 78], abs=0.01)

@@ -106,6 +106,21 @@ def open_set(vectors: Vectors, people: Ints, far: float, seed: int = 0) -> float
     return float(np.mean(rates)) if rates else math.nan
 
 
+def impostor_scores(vectors: Vectors, people: Ints, seed: int = 0) -> Scores:
+    """Similarity of images with people whom they don't show, float64 [M]: of each image with the template of each
+    other person, made of up to ``SHOTS`` images drawn at random."""
+    rng = np.random.default_rng([seed, 3])
+    members = _members(people)
+    if len(members) < 2:
+        return np.zeros(0)
+    gallery = np.stack([template(vectors[rng.permutation(m)[:SHOTS]]) for m in members])
+    owner = np.empty(len(people), np.int64)
+    for k, m in enumerate(members):
+        owner[m] = k
+    scores: Scores = (vectors @ gallery.T)[owner[:, None] != np.arange(len(members))].astype(np.float64)
+    return scores
+
+
 def template(vectors: Vectors) -> Vectors:
     """What stands for a person: the mean of the vectors of the person's images [n, D], of length 1; float32 [D]."""
     mean = vectors.mean(0)

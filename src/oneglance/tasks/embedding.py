@@ -87,10 +87,7 @@ class Embedding(Task[EmbeddingSettings]):
     kind = "embedding"
     annotation = Identity
     score = "accuracy"
-    score_means = (
-        "the share of pairs of images that are rightly told to show one person or two, by LFW's View 2: the threshold "
-        "for a tenth of the pairs is chosen on the others"
-    )
+    score_means = "the share of pairs of images rightly told to show one person or two, by LFW's View 2"
 
     def __init__(self, name: str, settings: EmbeddingSettings) -> None:
         super().__init__(name, settings)

@@ -67,7 +67,7 @@ class EmbeddingMetric:
         self._vectors.append(predicted.vector)
 
     def compute(self) -> dict[str, float]:
-        vectors, people = self._seen()
+        vectors, people = self.seen()
         pairs = self._pairs(vectors, people)
         verified = view2(pairs.scores, pairs.same, pairs.fold)
         scores, same = self._curve(pairs, vectors, people)
@@ -88,7 +88,7 @@ class EmbeddingMetric:
     def qualities(self) -> list[float]:
         """For each image shown, in that order: how much nearer the nearest other image of the same person is than the
         nearest of anybody else, in [0, 1], 0.5 where they are equally near; NaN where there are no two to compare."""
-        vectors, people = self._seen()
+        vectors, people = self.seen()
         mate, other = nearness(vectors, people)
         with np.errstate(invalid="ignore"):
             near = np.where(np.isfinite(mate) & np.isfinite(other), (1 + mate - other) / 2, np.nan)
@@ -97,7 +97,7 @@ class EmbeddingMetric:
         return [float(one) for one in shown]
 
     def charts(self) -> list[Chart]:
-        vectors, people = self._seen()
+        vectors, people = self.seen()
         pairs = self._pairs(vectors, people)
         verified = view2(pairs.scores, pairs.same, pairs.fold)
         scores, same = self._curve(pairs, vectors, people)
@@ -109,8 +109,8 @@ class EmbeddingMetric:
             charts.append(_folds(pairs, verified))
         return charts
 
-    def _seen(self) -> tuple[Vectors, Ints]:
-        """All vectors float32 [N, D], and who they are, as numbers, int64 [N]."""
+    def seen(self) -> tuple[Vectors, Ints]:
+        """The vectors of all images of known people, float32 [N, D], and who they are, as numbers, int64 [N]."""
         numbers = {name: k for k, name in enumerate(sorted(set(self._names)))}
         vectors = np.stack(self._vectors).astype(np.float32) if self._vectors else np.zeros((0, 1), np.float32)
         return vectors, np.array([numbers[name] for name in self._names], np.int64)
