@@ -5,8 +5,11 @@ from typing import Any
 
 import pytest
 from format_helpers import image, read
+from typer.testing import CliRunner
 
 from oneglance.annotations import Identity
+from oneglance.cli import app
+from oneglance.config import load_config
 from oneglance.errors import OneglanceError, Problems
 from oneglance.formats import FORMATS, WriteOptions, convert, recognise
 from oneglance.formats.lfw_files import read_pairs, read_people
@@ -192,3 +195,14 @@ def test_people_are_recognised_and_classes_are_not_stolen(faces, tmp_path_factor
 def test_a_source_without_a_folder_is_refused(tmp_path):
     with pytest.raises(OneglanceError, match="no such folder"):
         list(FORMATS["lfw"].model_validate(SOURCE | {"images": "x"}).read(WHO, Problems(), tmp_path))
+
+
+def test_init_writes_a_yaml_that_reads_people_and_pairs(faces, tmp_path_factory):
+    (faces / "pairs.txt").write_text(PAIRS)
+    path = tmp_path_factory.mktemp("yaml") / "faces.yaml"
+    result = CliRunner().invoke(app, ["init", str(faces), "--out", str(path)])
+    assert result.exit_code == 0, result.output
+    config = load_config(path)
+    assert (path.parent / config.tasks["who"].pairs).resolve() == (faces / "pairs.txt").resolve()
+    (source,) = config.sources
+    assert splits(list(source.read(WHO, Problems(), path.parent)))["Ann"] == {"test"}
