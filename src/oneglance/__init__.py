@@ -28,8 +28,10 @@ if TYPE_CHECKING:
     from oneglance.errors import OneglanceError
     from oneglance.evaluation.api import evaluate_run as evaluate
     from oneglance.evaluation.api import report
+    from oneglance.gallery import Gallery
     from oneglance.manifest import Manifest
     from oneglance.model import Model, Prediction, load
+    from oneglance.recognition.enrolled import Match
     from oneglance.tracking import Follower, TrackSettings
     from oneglance.training.api import Run, resume, train
     from oneglance.video import Film, Moment
@@ -41,6 +43,8 @@ _HOMES = {
     ),
     "OneglanceError": "errors",
     "Manifest": "manifest",
+    "Gallery": "gallery",
+    "Match": "recognition.enrolled",
     **dict.fromkeys(("Run", "train", "resume"), "training.api"),
     **dict.fromkeys(("Model", "Prediction", "load"), "model"),
     **dict.fromkeys(("Film", "Moment"), "video"),
@@ -51,11 +55,13 @@ _HOMES = {
 __all__ = [
     "Film",
     "Follower",
+    "Gallery",
     "Identity",
     "Instance",
     "Instances",
     "Label",
     "Manifest",
+    "Match",
     "Model",
     "Moment",
     "Numbers",

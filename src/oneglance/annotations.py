@@ -59,10 +59,15 @@ class Numbers:
 
 @dataclass(frozen=True)
 class Identity:
-    """Who (or which individual) it is; ``vector``: the embedding, float32 [D] (predictions only)."""
+    """Who (or which individual) it is; ``vector``: the embedding, float32 [D] (predictions only).
+
+    ``image``: the file it was said of, by which pairs of images are told (set when labels are loaded; no part of what
+    is said).
+    """
 
     name: str | None = None
     vector: FloatArray | None = None
+    image: Path | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)

@@ -412,8 +412,8 @@ def test_images_of_like_names_stay_apart(target: str, images: str, tmp_path: Pat
 
 @pytest.mark.parametrize("target", FORMATS)
 def test_nothing_is_written_over(target: str, tmp_path: Path) -> None:
-    columns = {**OBJECTS, "kind": ALL["kind"], "ground": Column("segments", ("sky",))}
-    task = {"folder": "kind", "masks": "ground"}.get(target, "objects")
+    columns = {**OBJECTS, "kind": ALL["kind"], "ground": Column("segments", ("sky",)), "who": Column("identity")}
+    task = {"folder": "kind", "masks": "ground", "lfw": "who"}.get(target, "objects")
     out = tmp_path / "out"
     out.mkdir()
     (out / "precious.txt").write_text("mine")

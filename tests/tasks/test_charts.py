@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
-from oneglance.annotations import Instance, Instances, Label, Numbers, Points, Segments, Tags
+from oneglance.annotations import Identity, Instance, Instances, Label, Numbers, Points, Segments, Tags
 from oneglance.tasks import (
     KINDS,
     ClassificationSettings,
     DetectionSettings,
+    EmbeddingSettings,
     KeypointsSettings,
     MaskSettings,
     RegressionSettings,
@@ -49,6 +50,7 @@ SETTINGS = {
     "segmentation": SegmentationSettings(classes=ABC),
     "detection": DetectionSettings(classes=ABC),
     "mask": MaskSettings(on="objects.a"),
+    "embedding": EmbeddingSettings(),
 }
 
 
@@ -70,6 +72,7 @@ def test_labels_that_say_nothing_make_no_charts_and_no_quality():
         "segmentation": (Segments(indices=np.zeros((4, 4), np.uint8)),
                          Segments(indices=np.full((4, 4), 255, np.uint8))),
         "detection": (Instances((box(0, 0, 9, 9, score=0.9),)), Instances((), annotated=())),
+        "embedding": (Identity(vector=np.float32([0.6, 0.8])), Identity(None)),
     }  # fmt: skip
     for kind, (predicted, truth) in nothing.items():
         one = task(SETTINGS[kind])

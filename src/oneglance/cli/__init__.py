@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from oneglance.cli import check, convert, demo, evaluation, init, prediction, training
+from oneglance.cli import check, convert, demo, evaluation, gallery, init, prediction, training
 from oneglance.cli.app import app
 
-for group in (demo, init, check, training, evaluation, prediction, convert):
+for group in (demo, init, check, training, evaluation, prediction, gallery, convert):
     group.register(app)
 
 

@@ -88,12 +88,14 @@ class Plan:
                 return
         names = {name: self._name(name, task, source["format"]) for name, task in suggestion.tasks.items()}
         for name, task in suggestion.tasks.items():
+            if "pairs" in task:
+                task = task | {"pairs": _from_yaml(folder / task["pairs"], yaml_folder)}
             self._task(names[name], {**task, **_renamed_on(task, names)})
         if isinstance(source["tasks"], dict):
             source["tasks"] = {names.get(name, name): value for name, value in source["tasks"].items()}
         else:
             source["tasks"] = [names.get(name, name) for name in source["tasks"]]
-        root = os.path.relpath(folder / source.pop("root", ""), yaml_folder or ".").replace(os.sep, "/")
+        root = _from_yaml(folder / source.pop("root", ""), yaml_folder)
         self.sources.append({"format": source.pop("format"), "root": root, **source})
         if suggestion.note:
             self.notes.append(suggestion.note)
@@ -171,6 +173,11 @@ train:
   lr: 0.001
   seed: 0
 """
+
+
+def _from_yaml(path: Path, yaml_folder: Path) -> str:
+    """A path as a YAML in ``yaml_folder`` gives it."""
+    return os.path.relpath(path, yaml_folder or ".").replace(os.sep, "/")
 
 
 def _mergeable(one: dict[str, Any], other: dict[str, Any]) -> bool:

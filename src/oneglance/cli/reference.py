@@ -44,6 +44,7 @@ TASK_EXAMPLES: dict[str, Overlay] = {
     },
     "segmentation": {"classes": ["road", "pavement", "sky"]},
     "detection": {"classes": ["person", "car"]},
+    "embedding": {"pairs": "faces/pairs.txt"},
 }
 SOURCE_EXAMPLES: dict[str, Overlay] = {
     "coco": {"images": "images", "labels": "annotations/instances.json", "captions": "annotations/captions.json"},
@@ -72,6 +73,11 @@ SOURCE_EXAMPLES: dict[str, Overlay] = {
         "columns": ["id", "weather", "part", "place"],
         "split_column": "part",
         "group_column": "place",
+    },
+    "lfw": {
+        "images": "images",
+        "pairs": "pairs.txt",
+        "people": {"train": "peopleDevTrain.txt", "val": "peopleDevTest.txt"},
     },
     "folder": {"images": "images", "splits": ["train", "val"]},
 }

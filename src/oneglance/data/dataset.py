@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from oneglance.annotations import Annotation, Instances, Record, Segments
+from oneglance.annotations import Annotation, Identity, Instances, Record, Segments
 from oneglance.data.augment import AugmentSettings, draw_matrix, mosaic_frames
 from oneglance.data.colour import jitter
 from oneglance.data.geometry import Frame, largest_scale, letterbox, warp_image
@@ -68,6 +68,10 @@ class Batch:
     def boxes(self) -> dict[str, Tensor]:
         """The boxes of the objects that tasks on objects are asked about, float [n, 4] in shares of the input."""
         return {name: targets["box"] for name, targets in self.targets.items() if "box" in targets}
+
+    def content(self, device: torch.device) -> Tensor:
+        """Where in the input each image lies, without its padding: x1 y1 x2 y2, float32 [B, 4]."""
+        return torch.tensor([frame.content for frame in self.frames], dtype=torch.float32).reshape(-1, 4).to(device)
 
     def to(self, device: torch.device) -> Batch:
         """The same batch with its tensors on ``device``."""
@@ -227,6 +231,8 @@ class AnnotatedImages(Dataset):
             annotation = record.annotations.get(name)
             if isinstance(annotation, Segments):
                 labels[name] = load_segments(annotation, task.classes, (record.width, record.height))
+            elif isinstance(annotation, Identity):
+                labels[name] = replace(annotation, image=record.path)
             elif annotation is not None:
                 labels[name] = annotation
         return labels

@@ -338,3 +338,10 @@ class Frame:
     def window(self) -> Rectangle:
         """The part of the input that shows this image (if it reaches so far): the clip, or all."""
         return self.clip or (0, 0, self.width, self.height)
+
+    @property
+    def content(self) -> Window:
+        """The upright box x1 y1 x2 y2 around what the input shows of the image: its padding is left out."""
+        x1, y1, x2, y2 = bounds((self.source_width, self.source_height), self.matrix)
+        left, top, right, bottom = self.window
+        return max(x1, left), max(y1, top), min(x2, right), min(y2, bottom)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from oneglance.annotations import Annotation, FloatArray, Instances
-from oneglance.data.geometry import Frame, bounds, scaling, translation
+from oneglance.data.geometry import Frame, scaling, translation
 
 if TYPE_CHECKING:
     from oneglance.tasks.base import Task
@@ -30,15 +30,8 @@ def object_targets(task: Task[Any], objects: Instances, frame: Frame) -> dict[st
 
 def whole_targets(task: Task[Any], label: Annotation, frame: Frame) -> dict[str, np.ndarray]:
     """Targets of an image that shows one object and nothing else: the image, without its padding, is the box."""
-    one = {"box": shares(content_box(frame), frame), **task.encode(label, frame)}
+    one = {"box": shares(np.array(frame.content, np.float32), frame), **task.encode(label, frame)}
     return {key: value[None] for key, value in one.items()}
-
-
-def content_box(frame: Frame) -> FloatArray:
-    """Where in the input the image lies, float32 [4] x1 y1 x2 y2 in input pixels."""
-    x1, y1, x2, y2 = bounds((frame.source_width, frame.source_height), frame.matrix)
-    left, top, right, bottom = frame.window
-    return np.array([max(x1, left), max(y1, top), min(x2, right), min(y2, bottom)], np.float32)
 
 
 def shares(box: FloatArray, frame: Frame) -> FloatArray:

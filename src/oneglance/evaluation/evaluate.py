@@ -54,6 +54,8 @@ def evaluate(
     training = network.training
     network.eval()
     metrics = {name: task.metric() for name, task in tasks.items()}
+    # Where an answer is good or bad beside all the others', the metric says so at the end.
+    late: dict[str, list[tuple[int, Annotation]]] = {n: [] for n, m in metrics.items() if hasattr(m, "qualities")}
     for batch in batches:
         for problem in batch.problems:
             problems.add(problem.where, problem.what)
@@ -66,12 +68,21 @@ def evaluate(
                     for i, one in of_task.items():
                         truth = batch.truths[i][task.settings.parent or name]
                         metrics[name].update(one, truth)
-                        if ranking is not None and not task.on_objects:
+                        if ranking is None or task.on_objects:
+                            continue
+                        if name in late:
+                            late[name].append((batch.indices[i], one))
+                        else:
                             ranking.add(name, batch.indices[i], task.quality(one, truth), one)
                     if task.on_objects:
                         _on_truth(glance, task, batch.truths, metrics[name])
         on_batch(len(batch.indices) + len(batch.problems))
     network.train(training)
+    for name, shown in late.items():
+        qualities: list[float] = metrics[name].qualities() if shown else []  # type: ignore[attr-defined]
+        for (row, one), quality in zip(shown, qualities, strict=True):
+            if ranking is not None:
+                ranking.add(name, row, quality, one)
     return {name: metric.compute() for name, metric in metrics.items()}, metrics
 
 

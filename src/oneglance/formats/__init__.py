@@ -13,6 +13,7 @@ from oneglance.formats.csv import CsvSettings
 from oneglance.formats.files import need_folder
 from oneglance.formats.folder import FolderSettings
 from oneglance.formats.labelme import LabelmeSettings
+from oneglance.formats.lfw import LfwSettings
 from oneglance.formats.masks import MasksSettings
 from oneglance.formats.recognition import with_split
 from oneglance.formats.voc import VocSettings
@@ -26,6 +27,7 @@ FORMATS: dict[str, type[SourceSettings]] = {
     "labelme": LabelmeSettings,
     "masks": MasksSettings,
     "csv": CsvSettings,
+    "lfw": LfwSettings,
     "folder": FolderSettings,
 }
 __all__ = ["FORMATS", "SourceSettings", "Suggestion", "WriteOptions", "convert", "recognise"]

@@ -1,5 +1,5 @@
-"""Class folders: ``root/CLASS/*.jpg``, or ``root/SPLIT/CLASS/*.jpg``. Faces by person (LFW's layout) are the
-same.
+"""Class folders: ``root/CLASS/*.jpg``, or ``root/SPLIT/CLASS/*.jpg``. Folders of people are
+the same; with LFW's file names and pairs they are read better by ``lfw``.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from oneglance.annotations import Identity, Label, Record
 from oneglance.errors import OneglanceError, Problems, nearest
 from oneglance.formats.base import SourceSettings, Suggestion, WriteOptions
 from oneglance.formats.files import is_image_name, walk
+from oneglance.formats.lfw import looks_like_lfw
 from oneglance.formats.reading import Annotations, Reading, folder_of
 from oneglance.formats.recognition import SPLITS, entries, folders, images_in, relative_to
 from oneglance.formats.writing import Images, Losses, new_folder, one_task, tasks_to_write
@@ -135,6 +136,8 @@ def _write(records: Iterable[Record], columns: Columns, out: Path, options: Writ
 def _recognise(folder: Path) -> list[Suggestion]:
     found: list[Suggestion] = []
     for top in folders(folder, 1):
+        if looks_like_lfw(top):
+            continue  # that format also knows who is to be tested on
         below = [Path(e.path) for e in entries(top) if e.is_dir() and not e.is_symlink()]
         splits = [path for path in below if path.name in SPLITS]
         if below and len(splits) == len(below):

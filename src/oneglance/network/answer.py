@@ -11,7 +11,7 @@ from torch import Tensor
 
 from oneglance.annotations import Annotation, Instances, changed
 from oneglance.data.geometry import Frame, warp_boxes
-from oneglance.data.regions import content_box, region_frame, shares
+from oneglance.data.regions import region_frame, shares
 from oneglance.network.network import Network
 from oneglance.tasks.base import Features, Task
 
@@ -37,7 +37,8 @@ class Glance:
     ) -> None:
         self.network, self.tasks, self.frames = network, tasks, frames
         self.device = images.device
-        self.features: Features = network.features(images)
+        content = torch.tensor([frame.content for frame in frames], dtype=torch.float32, device=images.device)
+        self.features: Features = network.features(images, content)
 
     def answers(self, rows: Mapping[str, Sequence[int]] | None = None) -> Answers:
         """What the tasks on images say, with what those on objects say of the objects found; of the images ``rows``
@@ -58,7 +59,7 @@ class Glance:
             return []
         rows = [place if isinstance(place, int) else place[0] for place in places]
         boxes = [
-            content_box(self.frames[place]) if isinstance(place, int)
+            np.array(self.frames[place].content, np.float32) if isinstance(place, int)
             else warp_boxes(place[1], self.frames[place[0]].matrix)[0]
             for place in places
         ]  # fmt: skip

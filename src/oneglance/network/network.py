@@ -47,16 +47,20 @@ class Network(nn.Module):
         for name in self._frozen:
             self.heads[name].requires_grad_(False)
 
-    def features(self, images: Tensor) -> Features:
-        """What the trunk sees in images uint8 [B, 3, H, W], H and W multiples of 32."""
+    def features(self, images: Tensor, content: Tensor | None = None) -> Features:
+        """What the trunk sees in images uint8 [B, 3, H, W], H and W multiples of 32.
+
+        ``content``: the boxes x1 y1 x2 y2 in which the images lie, float [B, 4]; None: they fill the input.
+        """
         maps = self.backbone(images)
-        return Features(maps[-1], self.neck(maps))
+        return Features(maps[-1], self.neck(maps), content=content)
 
     def forward(
         self,
         images: Tensor,
         rows: Mapping[str, Tensor] | None = None,
         boxes: Mapping[str, Tensor] | None = None,
+        content: Tensor | None = None,
     ) -> dict[str, Outputs]:
         """Raw outputs by task.
 
@@ -64,8 +68,9 @@ class Network(nn.Module):
         images, int64 [n], on those images; of a task on objects, int64 [R], on the objects in those images whose
         ``boxes`` float [R, 4] (shares of the input) are given under its name. In training, objects are looked at in
         boxes like those that are found; the outputs' ``box`` float [R, 4] says in which.
+        ``content``: as for :meth:`features`.
         """
-        features = self.features(images)
+        features = self.features(images, content)
         if rows is None:
             return {name: head(features) for name, head in self.heads.items() if not self.tasks[name].on_objects}
         outputs = {

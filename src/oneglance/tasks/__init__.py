@@ -10,6 +10,7 @@ from oneglance.manifest import Column, OnObjects
 from oneglance.tasks.base import Task, TaskSettings
 from oneglance.tasks.classification import Classification, ClassificationSettings
 from oneglance.tasks.detection import Detection, DetectionSettings
+from oneglance.tasks.embedding import Embedding, EmbeddingSettings
 from oneglance.tasks.keypoints import Keypoints, KeypointsSettings
 from oneglance.tasks.mask import Mask, MaskSettings
 from oneglance.tasks.regression import Regression, RegressionSettings
@@ -25,6 +26,7 @@ KINDS: dict[str, tuple[type[TaskSettings], type[Task[Any]]]] = {
     "segmentation": (SegmentationSettings, Segmentation),
     "detection": (DetectionSettings, Detection),
     "mask": (MaskSettings, Mask),
+    "embedding": (EmbeddingSettings, Embedding),
 }
 
 

@@ -78,17 +78,24 @@ class Features:
     """What the trunk saw: the backbone's last map and the neck's pyramid, for some of the batch's images.
 
     ``deep`` float [B, C, H/32, W/32]; ``level(s)`` float [B, C_s, H/s, W/s]. :meth:`of` narrows to the rows that a task
-    is labelled for; a map is indexed only when a head asks for it.
+    is labelled for; a map is indexed only when a head asks for it. ``content``: where in the input each image lies, x1
+    y1 x2 y2, float [B, 4]; None: all of it shows the image.
     """
 
-    def __init__(self, deep: Tensor, pyramid: dict[int, Tensor], rows: Tensor | None = None) -> None:
-        self._deep, self._pyramid, self._rows = deep, pyramid, rows
+    def __init__(
+        self,
+        deep: Tensor,
+        pyramid: dict[int, Tensor],
+        rows: Tensor | None = None,
+        content: Tensor | None = None,
+    ) -> None:
+        self._deep, self._pyramid, self._rows, self._content = deep, pyramid, rows, content
 
     def of(self, rows: Tensor) -> Features:
         """The features of these images only; ``rows`` int64 [n]."""
         if len(rows) == len(self._deep):
             return self
-        return Features(self._deep, self._pyramid, rows)
+        return Features(self._deep, self._pyramid, rows, self._content)
 
     def _narrow(self, maps: Tensor) -> Tensor:
         return maps if self._rows is None else maps.index_select(0, self._rows)
@@ -97,6 +104,11 @@ class Features:
     def deep(self) -> Tensor:
         """The backbone's last map, float [n, C, H/32, W/32]."""
         return self._narrow(self._deep)
+
+    @property
+    def content(self) -> Tensor | None:
+        """Where in the input these images lie, x1 y1 x2 y2, float [n, 4]; None: all of it shows the image."""
+        return None if self._content is None else self._narrow(self._content)
 
     @property
     def strides(self) -> tuple[int, ...]:

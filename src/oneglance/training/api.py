@@ -153,4 +153,8 @@ def _absolute(config: Config, base: Path) -> Config:
         source.model_copy(update={"root": source.folder(base), "name": source.source_name(base)})
         for source in config.sources
     )
-    return config.model_copy(update={"trunk": trunk, "train": train, "sources": sources})
+    tasks = {
+        name: task.model_copy(update={key: base / value for key, value in task if isinstance(value, Path)})
+        for name, task in config.tasks.items()
+    }
+    return config.model_copy(update={"trunk": trunk, "train": train, "sources": sources, "tasks": tasks})

@@ -115,13 +115,18 @@ class Training:
         self.network = Network(self.tasks, config.trunk)
         earlier = self.settings.start
         new = list(self.network.state_dict()) if earlier is None else checkpoint.take_over(self.network, earlier)
-        untaught = [name for name in self.tasks if any(key.startswith(f"heads.{name}.") for key in new)]
-        for name in untaught:
-            if self.tasks[name].settings.freeze:
+        state = self.network.state_dict()
+        # What has no numbers yet (a centre for each person) is made by learn_statistics; a frozen head needs none.
+        empty = {key for key, value in state.items() if not value.numel()}
+        untaught = [name for name in self.tasks if any(k.startswith(f"heads.{name}.") for k in {*new, *empty})]
+        for name in [name for name in untaught if self.tasks[name].settings.freeze]:
+            if any(key.startswith(f"heads.{name}.") for key in {*new} - empty):
                 raise OneglanceError(f"tasks.{name}.freeze: {earlier} has no weights for its head")
         self.loader = self._loader()
         self.total = self.loader.steps * self.settings.epochs
         for name in untaught:  # what an earlier run's head knows of its labels goes with its weights
+            if self.tasks[name].settings.freeze:
+                continue
             rows = self.manifest.rows(split="train")
             rows = rows[manifest.labelled(name)[rows]]
             self.tasks[name].learn_statistics(manifest, rows, self.network.heads[name])
@@ -254,7 +259,7 @@ class Training:
         for group in self.optimizer.param_groups:
             group["lr"] = group["base_lr"] * factor
         with torch.autocast(self.fabric.device.type, torch.bfloat16, enabled=self.bf16):
-            outputs = self._model(batch.images, batch.rows, batch.boxes)
+            outputs = self._model(batch.images, batch.rows, batch.boxes, batch.content(self.fabric.device))
         terms = {name: self.tasks[name].terms(of_task, batch.targets[name]) for name, of_task in outputs.items()}
         losses = {name: torch.stack(list(of_task.values())).sum() for name, of_task in terms.items()}
         self._optimizer.zero_grad(set_to_none=True)

@@ -1,0 +1,202 @@
+"""Embedding: who (or which individual) is it? A vector an image, near to those of the same person."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from oneglance.annotations import Annotation, Identity, Instance, changed
+from oneglance.data.geometry import Frame
+from oneglance.errors import OneglanceError
+from oneglance.formats.lfw_files import Pair, read_pairs
+from oneglance.manifest import Manifest
+from oneglance.recognition.margin import batch_hard, margin_softmax
+from oneglance.recognition.neck import RowNorm, unit
+from oneglance.tasks.base import Features, FeatureSpec, Outputs, Targets, Task, TaskSettings
+from oneglance.tasks.embedding_metric import EmbeddingMetric
+from oneglance.tasks.object_metric import AnswerMetric
+from oneglance.tasks.pooling import pool_boxes
+from oneglance.tasks.region_heads import RegionVector
+
+#: Margins where none is given: those of the papers, but for ArcFace's 0.5, which asks too much of small data sets.
+MARGIN = {"arcface": 0.3, "cosface": 0.2, "triplet": 0.3}
+
+
+class EmbeddingSettings(TaskSettings):
+    """`kind: embedding`: who (or which individual) is it?"""
+
+    kind: Literal["embedding"] = "embedding"
+    dim: int = Field(128, ge=2, description="Numbers in a vector.")
+    loss: Literal["arcface", "cosface", "triplet"] = Field(
+        "arcface", description="What draws a person's vectors together; `triplet` needs batches with several images of "
+        "a person, the others learn a centre for each person of the training split."
+    )  # fmt: skip
+    margin: float | None = Field(
+        None, ge=0, description="By how much the right one must be nearer: radians (`arcface`, default 0.3), a cosine "
+        "(`cosface`, 0.2), a distance (`triplet`, 0.3)."
+    )  # fmt: skip
+    scale: float = Field(32.0, gt=0, description="What cosines are multiplied by before the softmax.")
+    sample: int | None = Field(
+        None, ge=2, description="Compare with so many people a step, drawn at random (Partial FC); default: with all."
+    )
+    pairs: Path | None = Field(
+        None, description="LFW pairs file to be scored by; default: pairs of the scored split, drawn by LFW's recipe."
+    )
+
+
+class Vectors(nn.Module):
+    """From pooled features, float [n, inputs], to vectors: one linear layer, a BNNeck, length 1.
+
+    ``centres`` float [K, D], a row a person of the training split; K is 0 until :meth:`Embedding.learn_statistics` is
+    told of the people. They are training state: a head that has none takes none over.
+    """
+
+    def __init__(self, inputs: int, dim: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(inputs, dim, bias=False)
+        self.norm = RowNorm(dim)
+        self.centres = nn.Parameter(torch.zeros(0, dim))
+
+    def embed(self, pooled: Tensor) -> Outputs:
+        """``{"vector": float32 [n, D]}``, of length 1; in training also ``centres`` float [K, D]."""
+        vector = unit(self.norm(self.linear(pooled)))
+        return {"vector": vector, "centres": self.centres} if self.training else {"vector": vector}
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        if not len(self.centres):
+            state_dict[f"{prefix}centres"] = self.centres.detach()
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+class EmbeddingHead(Vectors):
+    """Of images: the last map under the image's content."""
+
+    stride = 32
+
+    def __init__(self, spec: FeatureSpec, dim: int) -> None:
+        super().__init__(spec.deep, dim)
+
+    def forward(self, features: Features) -> Outputs:
+        """As :meth:`embed`."""
+        maps = features.deep
+        pooled = maps.mean((2, 3)) if features.content is None else pool_boxes(maps, features.content, self.stride)
+        return self.embed(pooled)
+
+
+class RegionEmbeddingHead(Vectors):
+    """Of objects, from their features float [R, channels, S, S]."""
+
+    def __init__(self, channels: int, dim: int) -> None:
+        super().__init__(2 * channels, dim)
+        self.pool = RegionVector(channels)
+
+    def forward(self, features: Tensor) -> Outputs:
+        """As :meth:`embed`."""
+        return self.embed(self.pool(features))
+
+
+class Embedding(Task[EmbeddingSettings]):
+    """A vector an image, trained by a margin between people; scored by LFW's protocol: the same person or not?"""
+
+    kind = "embedding"
+    annotation = Identity
+    carrier = "identity"
+    score = "accuracy"
+    score_means = "the share of pairs of images rightly told to show one person or two, by LFW's View 2"
+
+    def __init__(self, name: str, settings: EmbeddingSettings) -> None:
+        super().__init__(name, settings)
+        self._people: dict[str, int] = {}
+
+    @property
+    def margin(self) -> float:
+        """The margin, of the settings or the loss's own."""
+        given = self.settings.margin
+        return MARGIN[self.settings.loss] if given is None else given
+
+    def learn_statistics(self, manifest: Manifest, rows: np.ndarray, head: nn.Module) -> None:
+        """A centre for each person of the training split, at random.
+
+        Raises OneglanceError where there are fewer than two people, or one of them is to be tested on.
+        """
+        if not len(rows) or not isinstance(head, Vectors):
+            return
+        # The columns alone: a million whole records would take minutes.
+        names = {name for name in manifest.table[self.name].take(pa.array(rows)).to_pylist() if name is not None}
+        if self.settings.parent is not None:
+            items = pc.list_flatten(pc.struct_field(manifest.table[self.settings.parent].take(pa.array(rows)), "items"))
+            if self.settings.parent_class is not None:
+                items = items.filter(pc.equal(pc.struct_field(items, "label"), self.settings.parent_class))
+            names |= set(pc.drop_null(pc.struct_field(items, "identity")).to_pylist())
+        if len(names) < 2:
+            raise OneglanceError(
+                f"tasks.{self.name}: the split 'train' shows {len(names)} people; nobody is told apart from less than 2"
+            )
+        for pair in self._pairs():
+            for name, _ in (pair.first, pair.second):
+                if name in names:
+                    raise OneglanceError(
+                        f"tasks.{self.name}.pairs: {self.settings.pairs}: line {pair.line}: {name!r} is in the split "
+                        "'train'; people who are tested on must not be trained on (a source of format lfw with the "
+                        "same `pairs` keeps them apart)"
+                    )
+        self._people = {name: k for k, name in enumerate(sorted(names))}
+        if self.settings.loss != "triplet":
+            head.centres = nn.Parameter(torch.randn(len(names), self.settings.dim) * 0.01)
+
+    def encode(self, annotation: Identity, frame: Frame) -> dict[str, np.ndarray]:
+        number = self._people.get(annotation.name, -1) if annotation.name is not None else -1
+        return {"person": np.array(number, np.int64)}
+
+    def head(self, spec: FeatureSpec) -> nn.Module:
+        return EmbeddingHead(spec, self.settings.dim)
+
+    def of_object(self, item: Instance) -> Identity | None:
+        return Identity(item.identity) if item.identity is not None else None
+
+    def with_answer(self, item: Instance, answer: Identity) -> Instance:
+        return changed(item, {"vector": answer.vector})
+
+    def region_head(self, channels: int) -> nn.Module:
+        return RegionEmbeddingHead(channels, self.settings.dim)
+
+    def loss(self, outputs: Outputs, targets: Targets) -> dict[str, Tensor]:
+        settings, vectors, people = self.settings, outputs["vector"], targets["person"]
+        if settings.loss == "triplet":
+            return {"triplet": batch_hard(vectors, people, self.margin)}
+        loss = margin_softmax(
+            vectors, outputs["centres"], people,
+            kind=settings.loss, margin=self.margin, scale=settings.scale, sample=settings.sample,
+        )  # fmt: skip
+        return {settings.loss: loss}
+
+    def decode(self, outputs: Outputs, frames: Sequence[Frame]) -> list[Annotation]:
+        return [Identity(vector=vector) for vector in outputs["vector"].float().cpu().numpy()]
+
+    def metric(self) -> EmbeddingMetric | AnswerMetric:
+        if self.on_objects:
+            return AnswerMetric(self, EmbeddingMetric(self._pairs()), EmbeddingMetric([]))
+        return EmbeddingMetric(self._pairs())
+
+    def quality(self, predicted: Identity, truth: Identity) -> float:
+        """NaN: a vector is good or bad beside those of the other images; the metric's ``qualities`` say which."""
+        return float("nan")
+
+    def _pairs(self) -> list[Pair]:
+        """The pairs of the file; none where there is none. Raises OneglanceError where they are in one fold."""
+        path = self.settings.pairs
+        pairs = [] if path is None else read_pairs(path)
+        if pairs and pairs[-1].fold == 0:
+            raise OneglanceError(
+                f"tasks.{self.name}.pairs: {path} has one fold; a fold's threshold is chosen on the others, so that at "
+                "least two are needed (LFW's pairs.txt has ten; pairsDevTest.txt has one)"
+            )
+        return pairs

@@ -1,0 +1,289 @@
+"""Embeddings end to end: people are learnt, tested on others, kept apart; unknown people give no gradient."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from oneglance.annotations import Identity
+from oneglance.data.geometry import Frame
+from oneglance.errors import OneglanceError
+from oneglance.evaluation.api import evaluate_run, report
+from oneglance.formats.lfw_files import Pair, image_name
+from oneglance.model import load
+from oneglance.network.network import Network
+from oneglance.network.trunk import TrunkSettings
+from oneglance.recognition.draw import all_pairs
+from oneglance.recognition.protocol import auc, view2
+from oneglance.tasks import EmbeddingSettings, create_tasks
+from oneglance.tasks.base import FeatureSpec
+from oneglance.tasks.embedding_metric import EmbeddingMetric
+from oneglance.training import checkpoint
+from oneglance.training.api import resume, train
+from oneglance.training.fit import LAST, STATE, Training
+
+FRAME = Frame(np.eye(3), 64, 64, 64, 64)
+
+
+def who(**keys: Any) -> Any:
+    return create_tasks({"who": EmbeddingSettings(**keys)})["who"]
+
+
+@pytest.fixture
+def patterns(tmp_path: Path) -> dict[str, Any]:
+    """Twelve 'people', each a colour and a number of stripes, in LFW's layout; the last four in pairs of two folds."""
+    rng = np.random.default_rng(0)
+    names = [f"P{k:02}" for k in range(12)]
+    for k, name in enumerate(names):
+        hue = rng.integers(30, 220, 3)
+        for number in range(1, 5):
+            picture = np.tile(hue, (64, 48, 1)).astype(np.float64)
+            picture[:, :: 2 + k % 6] *= 0.4
+            picture += rng.normal(0, 12, picture.shape)
+            path = tmp_path / "faces" / name / f"{image_name(name, number)}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(picture.clip(0, 255).astype(np.uint8)).save(path)
+    rows = []
+    for a, b in (names[8:10], names[10:12]):
+        rows += [f"{a}\t1\t2", f"{b}\t1\t2", f"{a}\t1\t{b}\t1", f"{a}\t3\t{b}\t4"]
+    (tmp_path / "faces" / "pairs.txt").write_text("2\t2\n" + "\n".join(rows) + "\n")
+    return {
+        "tasks": {"who": {"kind": "embedding", "dim": 16, "pairs": "faces/pairs.txt"}},
+        "sources": [{"format": "lfw", "root": "faces", "tasks": {"who": "identity"}}],
+        "splits": {"fractions": {"train": 0.75, "val": 0.25}},
+        "trunk": {"backbone": "mobilenetv4_conv_small", "pretrained": False, "channels": 16},
+        "train": {"size": [64, 64], "epochs": 2, "batch": 8, "workers": 0, "precision": "32", "checkpoint_every": 2},
+    }
+
+
+def test_from_people_to_scores_report_and_resumption(patterns, tmp_path):
+    run = train(patterns, base=tmp_path, out=tmp_path / "run", quiet=True)
+    val = run.scores["who"]
+    assert "pairs_drawn" in val
+    assert "pairs" not in val  # those of the file are of other people
+    test = evaluate_run(run.folder, "test")["who"]
+    assert test["pairs"] == 8
+    assert 0 <= test["accuracy"] <= 1
+    assert 0 <= test["recall/1"] <= 1
+    weights, _ = checkpoint.load(run.folder / LAST)
+    people = {r.annotations["who"].name for r in _rows(run.folder, "train")}
+    assert weights["heads.who.centres"].shape == (len(people), 16)
+    # A network for answers has no centres, and the vector is of length 1.
+    model = load(run.folder)
+    assert len(model.network.heads["who"].centres) == 0
+    vector = model(tmp_path / "faces/P00/P00_0001.png")["who"].vector
+    assert vector.shape == (16,)
+    assert np.linalg.norm(vector) == pytest.approx(1, abs=1e-5)
+    page = report(run.folder, "test").read_text()
+    assert "ROC" in page
+    assert "worst" in page.lower()
+    # Killed in the middle and taken up again: bit for bit the same.
+    again = tmp_path / "again"
+    with pytest.raises(KeyboardInterrupt):
+        _interrupted(patterns, tmp_path, again)
+    assert (again / STATE).is_file()
+    resume(again, quiet=True)
+    for name, value in checkpoint.load(again / LAST)[0].items():
+        assert (value == weights[name]).all(), name
+
+
+def _rows(folder: Path, split: str) -> list[Any]:
+    from oneglance.manifest import Manifest
+
+    manifest = Manifest.read(folder / "manifest.arrow")
+    return list(manifest.select(manifest.rows(split=split)))
+
+
+def _interrupted(config: dict[str, Any], base: Path, out: Path) -> None:
+    plain, made = Training._save_state, []
+
+    def save(self: Training, step: int) -> None:
+        plain(self, step)
+        made.append(step)
+        if len(made) == 1:
+            raise KeyboardInterrupt
+
+    Training._save_state = save  # type: ignore[method-assign]
+    try:
+        train(config, base=base, out=out, quiet=True)
+    finally:
+        Training._save_state = plain  # type: ignore[method-assign]
+
+
+def test_a_run_goes_on_from_another_with_other_people_or_frozen(patterns, tmp_path):
+    short = patterns["train"] | {"epochs": 1}
+    first = train(patterns | {"train": short}, base=tmp_path, out=tmp_path / "first", quiet=True)
+    second = patterns | {"train": short | {"start": str(first.folder)}}
+    second["splits"] = {"fractions": {"train": 0.5, "val": 0.5}}
+    train(second, base=tmp_path, out=tmp_path / "second", quiet=True)
+    centres = checkpoint.load(tmp_path / "second" / LAST)[0]["heads.who.centres"]
+    assert 2 <= len(centres) < 8
+    # Frozen beside a task that is trained: its head stays, and needs no centres.
+    frozen = second | {
+        "tasks": {
+            "who": second["tasks"]["who"] | {"freeze": True},
+            "name": {"kind": "classification", "classes": [f"P{k:02}" for k in range(12)]},
+        },
+        "sources": [*second["sources"], {"format": "folder", "root": "faces", "tasks": ["name"]}],
+    }
+    train(frozen, base=tmp_path, out=tmp_path / "third", quiet=True)
+    before, after = (checkpoint.load(tmp_path / run / LAST)[0] for run in ("first", "third"))
+    assert (before["heads.who.linear.weight"] == after["heads.who.linear.weight"]).all()
+    assert (before["heads.who.norm.mean"] == after["heads.who.norm.mean"]).all()
+
+
+@pytest.mark.parametrize("loss", ["arcface", "cosface", "triplet"])
+def test_people_are_learnt_and_told_apart_in_new_images(loss):
+    torch.manual_seed(0)
+    task = who(dim=8, loss=loss)
+    head = task.head(FeatureSpec(24, ()))
+    people = torch.arange(48) % 6
+    features = torch.randn(6, 24)[people] + 1.2 * torch.randn(48, 24)
+    seen, new = torch.arange(24), torch.arange(24, 48)
+    apart = separation(head.eval().embed(features[new])["vector"], people[new])
+    head.train()
+    if loss != "triplet":
+        head.centres = torch.nn.Parameter(torch.randn(6, 8))
+    optimizer = torch.optim.Adam(head.parameters(), 0.02)
+    for _ in range(150):
+        optimizer.zero_grad()
+        sum(task.loss(head.embed(features[seen]), {"person": people[seen]}).values()).backward()
+        optimizer.step()
+    head.eval()
+    assert separation(head.embed(features[seen])["vector"], people[seen]) > 0.95
+    assert separation(head.embed(features[new])["vector"], people[new]) > apart + 0.1
+
+
+def separation(vectors: torch.Tensor, people: torch.Tensor) -> float:
+    """The ROC AUC over all pairs."""
+    return auc(*all_pairs(vectors.detach().numpy(), people.numpy()))
+
+
+def test_one_labelled_row_is_enough_and_unknown_people_give_no_gradient():
+    task = who(dim=8)
+    network = Network({"who": task}, TrunkSettings(pretrained=False, channels=16))
+    head = network.heads["who"]
+    head.centres = torch.nn.Parameter(torch.randn(3, 8))
+    images = torch.randint(0, 255, (2, 3, 64, 64), dtype=torch.uint8)
+    network.train()
+    for person, moves in ((1, True), (-1, False)):
+        network.zero_grad()
+        outputs = network(images, {"who": torch.tensor([1])})["who"]
+        assert outputs["vector"].shape == (1, 8)
+        sum(task.loss(outputs, {"person": torch.tensor([person])}).values()).backward()
+        assert bool((head.linear.weight.grad != 0).any()) is moves
+        assert torch.isfinite(head.linear.weight.grad).all()
+
+
+def test_people_out_of_training_are_unknown_to_it():
+    task = who()
+    assert task.encode(Identity("Ann"), FRAME)["person"] == -1
+    task._people = {"Ann": 0}
+    assert task.encode(Identity("Ann"), FRAME)["person"] == 0
+    assert task.encode(Identity(None), FRAME)["person"] == -1
+    assert task.encode(Identity("Bob"), FRAME)["person"] == -1
+
+
+def test_padding_changes_no_vector():
+    task = who(dim=8)
+    network = Network({"who": task}, TrunkSettings(pretrained=False, channels=16)).eval()
+    maps = torch.randn(1, network.backbone.channels[-1], 4, 4)
+    other = maps.clone()
+    other[:, :, :, 3] = 50.0
+    from oneglance.tasks.base import Features
+
+    content = torch.tensor([[0.0, 0, 96, 128]])
+    one, two = (network.heads["who"](Features(m, {}, content=content))["vector"] for m in (maps, other))
+    torch.testing.assert_close(one, two)
+
+
+def test_who_is_tested_on_is_never_trained_on(patterns, tmp_path):
+    config = patterns | {"sources": [{"format": "folder", "root": "faces", "tasks": ["who"], "split": "train"}]}
+    with pytest.raises(OneglanceError, match=r"pairs\.txt: line 2: 'P08' is in the split 'train'"):
+        train(config, base=tmp_path, out=tmp_path / "run", quiet=True)
+
+
+def test_too_few_people_and_one_fold_are_refused(patterns, tmp_path):
+    (tmp_path / "one.txt").write_text("1\nP08\t1\t2\nP08\t1\tP09\t1\n")
+    config = patterns | {"tasks": {"who": {"kind": "embedding", "pairs": "one.txt"}}}
+    with pytest.raises(OneglanceError, match="one fold; a fold's threshold is chosen on the others"):
+        train(config, base=tmp_path, out=tmp_path / "a", quiet=True)
+    few = patterns | {"splits": {"fractions": {"train": 0.01, "val": 0.99}}}
+    few["sources"] = [patterns["sources"][0] | {"people": {"train": "one_person.txt"}}]
+    (tmp_path / "faces/one_person.txt").write_text("P01\t4\n")
+    with pytest.raises(OneglanceError, match="shows 1 people"):
+        train(few, base=tmp_path, out=tmp_path / "b", quiet=True)
+
+
+# --- the metric ---------------------------------------------------------------------------------------------
+
+
+def filled(metric: EmbeddingMetric, people: int = 24, each: int = 4, noise: float = 0.6) -> EmbeddingMetric:
+    rng = np.random.default_rng(0)
+    for k in range(people):
+        centre = rng.normal(size=16)
+        for number in range(1, each + 1):
+            vector = centre + noise * rng.normal(size=16)
+            vector = (vector / np.linalg.norm(vector)).astype(np.float32)
+            name = f"N{k}"
+            metric.update(Identity(vector=vector), Identity(name, image=Path(f"{name}/{image_name(name, number)}.jpg")))
+    return metric
+
+
+def test_given_pairs_are_scored_by_view_2_and_missing_ones_are_counted():
+    pairs = []
+    for fold in range(3):
+        for k in range(fold * 4, fold * 4 + 4):
+            pairs.append(Pair((f"N{k}", 1), (f"N{k}", 2), fold, 0))
+            pairs.append(Pair((f"N{k}", 1), (f"N{(k + 1) % 12}", 3), fold, 0))
+    metric = filled(EmbeddingMetric([*pairs, Pair(("N0", 1), ("Nobody", 1), 2, 0)]))
+    got = metric.compute()
+    vectors, _ = metric.seen()
+    at = {(f"N{k // 4}", k % 4 + 1): k for k in range(96)}
+    scores = [float(vectors[at[p.first]] @ vectors[at[p.second]]) for p in pairs]
+    expected = view2(scores, [p.same for p in pairs], [p.fold for p in pairs])
+    assert got["accuracy"] == pytest.approx(expected.mean)
+    assert got["standard_error"] == pytest.approx(expected.standard_error)
+    assert (got["pairs"], got["pairs_missing"]) == (24, 1)
+    assert "1 more can't be scored" in metric.charts()[-1].note
+
+
+def test_without_pairs_they_are_drawn_and_said_to_be():
+    got = filled(EmbeddingMetric(), noise=0.2).compute()
+    assert got["pairs_drawn"] > 100
+    assert "pairs" not in got
+    assert got["accuracy"] > 0.95
+    assert got["auc"] > 0.99
+    assert got["recall/1"] == 1
+    assert got == filled(EmbeddingMetric(), noise=0.2).compute()
+
+
+def test_images_of_unknown_people_have_no_part_and_no_quality():
+    one, other = filled(EmbeddingMetric()), filled(EmbeddingMetric())
+    other.update(Identity(vector=np.ones(16, np.float32) / 4), Identity(None))
+    assert one.compute() == other.compute()
+    assert np.isnan(other.qualities()[-1])
+    assert one.qualities() == other.qualities()[:-1]
+    assert min(one.qualities()) >= 0
+
+
+def test_qualities_tell_who_is_nearer_to_a_stranger():
+    metric = EmbeddingMetric()
+    for degrees, name in ((0, "a"), (10, "a"), (80, "a"), (85, "b"), (95, "b")):
+        vector = np.float32([np.cos(np.radians(degrees)), np.sin(np.radians(degrees))])
+        metric.update(Identity(vector=vector), Identity(name))
+    quality = metric.qualities()
+    assert quality[2] < 0.5 < quality[0]
+    assert quality[0] == pytest.approx((1 + np.cos(np.radians(10)) - np.cos(np.radians(85))) / 2)
+
+
+def test_nothing_seen_is_nan_everywhere():
+    got = EmbeddingMetric().compute()
+    assert all(np.isnan(v) for k, v in got.items() if k != "pairs_drawn")
+    assert EmbeddingMetric().charts() == []
+    assert EmbeddingMetric().qualities() == []
