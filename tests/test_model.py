@@ -96,7 +96,7 @@ def test_last_and_best_weights_can_be_chosen(run):
 def test_evaluation_names_the_splits_there_are(run):
     scores = evaluate_run(run, "val")
     assert 0 <= scores["kind"]["accuracy"] <= 1
-    with pytest.raises(OneglanceError, match=r"no image is in split 'test'; the splits are: train, val"):
+    with pytest.raises(OneglanceError, match=r"no image is in split 'test'; the splits are: train .8 images., val"):
         evaluate_run(run, "test")
 
 

@@ -422,7 +422,10 @@ def test_evaluate_takes_val_where_there_is_no_test(run: Path, tmp_path: Path) ->
     result = call("evaluate", unknown, "--no-report")
     assert result.exit_code == 0, result.output
     assert "no image of the split test is labelled: scored on val" in result.stderr
-    refused("evaluate", unknown, "--split", "test", by="no image of split 'test' is labelled; the splits are")
+    result = call("evaluate", unknown, "--split", "test", "--no-report", "--json")
+    assert result.exit_code == 0, result.output
+    assert "no image of the split test is labelled: nothing can be measured" in result.stderr
+    assert set(json.loads(result.stdout)["class"].values()) == {None}
     alone = resplit(run, tmp_path / "alone", dict.fromkeys(same, "train"))
     refused("evaluate", alone, by="no image is in split 'test'; the splits are: train (12 images); give --split train")
     assert call("evaluate", alone, "--split", "train", "--no-report").exit_code == 0

@@ -82,6 +82,8 @@ def evaluate(
             none = "no image of the split test is labelled"
             why = none if len(manifest.rows(split="test")) else "no image is in the split test"
             say(f"{why}: scored on {split}. It chose the best weights: expect less of new images", "note:")
+    elif len(manifest.rows(split=split)) and not api.has_labels(manifest, split):
+        say(f"no image of the split {split} is labelled: nothing can be measured on it", "warning:")
     path = out_file or api.report_path(run, split)
     if not no_report:
         check_free(path)  # said at once rather than after all the images were looked at

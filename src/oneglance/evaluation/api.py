@@ -33,7 +33,7 @@ def evaluate_run(
 
     ``split``: default `test`, or `val` where no image of `test` is labelled.
 
-    Raises OneglanceError where the run has no such split, or nothing in it is labelled.
+    Raises OneglanceError where the run has no such split.
     """
     folder = Path(run)
     model, manifest = load(folder, weights), read_manifest(folder)
@@ -62,16 +62,15 @@ def score(
 ) -> Scored:
     """:func:`evaluate_model` with all that came of it; ``rank``: the worst and best images of each task as well.
 
-    Raises OneglanceError where the manifest has no such split, or no image of it is labelled.
+    All scores are NaN where no image of the split is labelled. Raises OneglanceError where there is no such split.
     """
     rows = manifest.rows(split=split)
-    if not _labelled(manifest, split):
-        what = f"no image of split {split!r} is labelled" if len(rows) else f"no image is in split {split!r}"
+    if not len(rows):
         splits = _splits(manifest)
-        labelled = [name for name in splits if _labelled(manifest, name)]
+        labelled = [name for name in splits if has_labels(manifest, name)]
         there = ", ".join(f"{name} ({count:,} images)" for name, count in splits.items()) or "none"
         choice = f"; give --split {labelled[0]}" if len(labelled) == 1 else "; --split chooses" if labelled else ""
-        raise OneglanceError(f"{what}; the splits are: {there}{choice}")
+        raise OneglanceError(f"no image is in split {split!r}; the splits are: {there}{choice}")
     settings = model.config.train
     images = AnnotatedImages(manifest, model.tasks, model.size)
     workers = default_workers() if settings.workers is None else settings.workers
@@ -91,10 +90,11 @@ def chosen_split(manifest: Manifest) -> str:
 
     Where neither has labels it is `test`: that it can't be scored on is for :func:`score` to say.
     """
-    return next((split for split in ("test", "val") if _labelled(manifest, split)), "test")
+    return next((split for split in ("test", "val") if has_labels(manifest, split)), "test")
 
 
-def _labelled(manifest: Manifest, split: str) -> bool:
+def has_labels(manifest: Manifest, split: str) -> bool:
+    """Whether any image of the split is labelled for any task."""
     rows = manifest.rows(split=split)
     return any(manifest.labelled(task)[rows].any() for task in manifest.columns)
 
@@ -118,7 +118,7 @@ def read_manifest(run: Path) -> Manifest:
 
 def report_split(manifest: Manifest) -> str | None:
     """The split that the report on a training is about: `val`, else `test`; None where neither has labels."""
-    return next((split for split in ("val", "test") if _labelled(manifest, split)), None)
+    return next((split for split in ("val", "test") if has_labels(manifest, split)), None)
 
 
 def report_path(run: Path, split: str) -> Path:
