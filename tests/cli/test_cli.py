@@ -634,8 +634,8 @@ def test_a_frames_mask_stands_in_its_line_as_runs() -> None:
 
     from oneglance.annotations import Segments
     from oneglance.cli.films import frame_line
-    from oneglance.manifest import Column
     from oneglance.results import from_json
+    from oneglance.tasks import SegmentationSettings, create_tasks
     from oneglance.video import Moment
 
     indices = np.array([[0, 0, 1], [255, 1, 1]], np.uint8)
@@ -643,7 +643,7 @@ def test_a_frames_mask_stands_in_its_line_as_runs() -> None:
     class Answers(dict[str, Any]):
         image = np.zeros((2, 3, 3), np.uint8)
 
-    tasks = {"ground": SimpleNamespace(column=Column("segments"))}
+    tasks = create_tasks({"ground": SegmentationSettings(classes=("a", "b"))})
     said = Answers(ground=Segments(indices=indices, classes=("a", "b")))
     line = frame_line("f.mp4", Moment(3, 0.12), said, SimpleNamespace(tasks=tasks), 0.25)  # type: ignore[arg-type]
     entry = json.loads(line)

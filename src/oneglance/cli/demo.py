@@ -22,14 +22,12 @@ MINUTES = 5
 def demo(
     overrides: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[KEY=VALUE]...", help="Keys of the street's YAML to change, such as train.epochs=60."),
+        typer.Argument(metavar="[KEY=VALUE]...", help="Keys of the street's YAML to change, such as train.epochs=40."),
     ] = None,
     out_folder: Annotated[
         Path, typer.Option("--out", "-o", help="A new folder for the data, the run and the pictures.")
     ] = Path("oneglance-demo"),
-    scenes: Annotated[
-        int, typer.Option(min=60, help="Drawn scenes; four faces and four plates for ten of them.")
-    ] = 600,
+    scenes: Annotated[int, typer.Option(min=60, help="Drawn scenes; faces and plates come on top.")] = 1600,
     seed: Annotated[int, typer.Option(min=0, help="Another seed is another street and another training.")] = 0,
 ) -> None:
     """Draw a street, train one network for five tasks from scratch, and look at what it makes of unseen scenes.
@@ -40,7 +38,7 @@ def demo(
     \b
     [bold]Example[/]
       oneglance demo
-      oneglance demo --scenes 2000 --out big-demo train.epochs=60
+      oneglance demo --scenes 4000 --out big-demo train.epochs=40
     """
     began = time.monotonic()
     folder = new_folder(out_folder)

@@ -233,11 +233,11 @@ def _yaml() -> str:
 # they are unknown, which is not the same as "nothing there".
 tasks:
   # What is the weather like? Night is one of the answers.
-  weather: {{kind: classification, classes: {words(WEATHERS)}}}
+  weather: {{kind: classification, classes: {words(WEATHERS)}, weight: 0.5}}
   # Where are the cars and the people? (Tiny and hidden ones are crowds or difficult: neither asked for nor wrong.)
   objects: {{kind: detection, classes: {words(DETECTED)}}}
   # What is each pixel? Lamp posts and signs are none of these: void, 255 in the masks.
-  ground: {{kind: segmentation, classes: {words(CLASSES)}, width: 32}}
+  ground: {{kind: segmentation, classes: {words(CLASSES)}, width: 32, weight: 3}}
   # Where are eyes, nose and mouth in a picture of a face? Left and right are the picture's.
   face:
     kind: keypoints
@@ -274,5 +274,5 @@ sources:
 # Small enough to be learned from scratch.
 trunk: {{backbone: mobilenetv4_conv_small_050, pretrained: false, channels: 48}}
 augment: {{scale: [0.9, 1.4]}}
-train: {{size: [192, 192], epochs: 18, batch: 16, lr: 0.004, evaluate_every: 9}}
+train: {{size: [192, 192], epochs: 8, batch: 16, lr: 0.008, evaluate_every: 4}}
 """

@@ -26,12 +26,8 @@ def learning_rate(step: int, total: int, settings: TrainSettings) -> float:
 PRETRAINED_LR = 0.2
 
 
-def create_optimizer(network: Network, settings: TrainSettings) -> torch.optim.Optimizer:
-    """AdamW or Muon; the backbone has a rate of its own, norms and biases no decay, frozen parameters no place.
-
-    Muon (Jordan 2024; here timm's) makes the update of each matrix orthogonal, so that all its directions learn alike,
-    scaled so that AdamW's rates hold (Liu et al. 2025); vectors are AdamW's still.
-    """
+def create_optimizer(network: Network, settings: TrainSettings) -> torch.optim.AdamW:
+    """AdamW; the backbone has a rate of its own, norms and biases no decay, frozen parameters no place."""
     own = PRETRAINED_LR if network.backbone.settings.pretrained else 1.0
     trunk_lr = own if settings.trunk_lr is None else settings.trunk_lr
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
@@ -43,10 +39,6 @@ def create_optimizer(network: Network, settings: TrainSettings) -> torch.optim.O
         lr = settings.lr * (trunk_lr if in_trunk else 1.0)
         decay = settings.weight_decay if decays else 0.0
         described.append({"params": parameters, "lr": lr, "base_lr": lr, "weight_decay": decay})
-    if settings.optimizer == "muon":
-        from timm.optim.muon import Muon  # timm takes seconds to import
-
-        return Muon(described, momentum=0.9, nesterov=True, betas=(0.9, 0.99))
     return torch.optim.AdamW(described, betas=(0.9, 0.99))
 
 

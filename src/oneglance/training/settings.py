@@ -19,16 +19,13 @@ class TrainSettings(BaseModel):
     eval_size: tuple[int, int] | None = Field(None, description="Likewise for evaluation; default: `size`.")
     epochs: int = Field(40, ge=1, description="How often an epoch's worth of images is looked at.")
     batch: int = Field(16, ge=1, description="Images a step, over all sources and all processes.")
-    optimizer: Literal["adamw", "muon"] = Field(
-        "adamw", description="`muon` learns in fewer steps from scratch; a step takes somewhat longer."
-    )
-    lr: float = Field(1e-3, gt=0, description="Highest learning rate, of the neck and the heads.")
+    lr: float = Field(1e-3, gt=0, description="Highest learning rate (AdamW), of the neck and the heads.")
     trunk_lr: float | None = Field(
         None,
         ge=0,
         description="Factor on the learning rate of the backbone; default: 1 from scratch, 0.2 on pretrained weights.",
     )
-    weight_decay: float = Field(0.02, ge=0, description="Weight decay; none on norms and biases.")
+    weight_decay: float = Field(0.02, ge=0, description="AdamW's weight decay; none on norms and biases.")
     warmup: float = Field(0.05, ge=0, lt=1, description="Share of the steps in which the learning rate rises.")
     final_lr: float = Field(0.01, ge=0, le=1, description="Where the cosine ends, relative to `lr`.")
     clip: float = Field(10.0, gt=0, description="Largest norm of the gradient.")
