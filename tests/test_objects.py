@@ -9,7 +9,7 @@ from PIL import Image
 from oneglance.config import parse_config
 from oneglance.data.dataset import AnnotatedImages
 from oneglance.errors import OneglanceError, Problems
-from oneglance.ingest import build_manifest
+from oneglance.ingest import build_manifest, count_labels, never_labelled
 from oneglance.manifest import Manifest
 from oneglance.tasks import create_tasks
 
@@ -163,3 +163,17 @@ def test_two_tasks_can_not_ask_the_same_of_the_same_objects():
     tasks = {**TASKS, "shape": {"kind": "mask", "on": "objects.car"}}
     with pytest.raises(OneglanceError, match="asks the same of the same objects already"):
         parse_config({"tasks": tasks, "sources": [{"format": "coco", "labels": "l.json", "tasks": list(tasks)}]})
+
+
+def test_labels_on_objects_are_counted_by_their_images_and_classes(folder):
+    manifest = manifest_of(folder, list(TASKS))
+    counts = count_labels(manifest)
+    of = {name: counts[(name, folder.name, "train")] for name in TASKS}
+    assert {name: (one.labelled, one.unknown) for name, one in of.items()} == {
+        "objects": (4, 0),
+        "outline": (1, 3),
+        "eyes": (1, 3),
+        "colour": (1, 3),
+    }
+    assert of["colour"].classes == {"red": 1}
+    assert never_labelled(manifest) == {"colour": ["blue"]}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,7 +17,15 @@ from oneglance.annotations import Instance, Instances, Record
 from oneglance.config import Config
 from oneglance.errors import OneglanceError, Problems
 from oneglance.formats.base import SourceSettings
-from oneglance.manifest import Columns, Manifest, assign_splits, join
+from oneglance.manifest import (
+    Columns,
+    Manifest,
+    OnObjects,
+    assign_splits,
+    carrying,
+    join,
+    labelled_rows,
+)
 from oneglance.tasks import columns_of, create_tasks
 from oneglance.tasks.base import Task
 
@@ -153,10 +162,13 @@ def count_labels(manifest: Manifest) -> Counts:
         names = [tuple(str(name).split("\0")) for name in places.dictionary.to_pylist()]
         images = np.bincount(place, minlength=len(names))
         for task, column in manifest.columns.items():
-            labelled = np.bincount(
-                place, weights=pc.is_valid(batch[task]).to_numpy(zero_copy_only=False), minlength=len(names)
-            )
+            labelled = np.bincount(place, weights=labelled_rows(batch, task, column), minlength=len(names))
             empty, classes = _occurrences(batch[task], column.type, place, len(names))
+            if column.of is not None and column.type == "label":
+                rows, said = _said_of_objects(batch, column.of)
+                for at, name in zip(place[rows].tolist(), said, strict=True):
+                    if name in column.classes:
+                        classes[at][name] = classes[at].get(name, 0) + 1
             for at, (source, of) in enumerate(names):
                 one = counts.setdefault((task, source, of), Count())
                 one.images += int(images[at])
@@ -196,6 +208,18 @@ def _occurrences(
     return empty, found
 
 
+def _said_of_objects(batch: pa.RecordBatch, where: OnObjects) -> tuple[np.ndarray, list[str]]:
+    """The values of an attribute, with the row that each stands in, int64 [objects]."""
+    lists = pc.struct_field(batch[where.column], "items")
+    items = pc.list_flatten(lists)
+    has = carrying(items, where)
+    rows = pc.list_parent_indices(lists).to_numpy(zero_copy_only=False)[has.to_numpy(zero_copy_only=False)]
+    # Attributes are kept as JSON, and few different ones occur: each is read once.
+    coded = pc.struct_field(items, "attributes").filter(has).dictionary_encode()
+    values = [str(json.loads(text)[where.names[0]]) for text in coded.dictionary.to_pylist()]
+    return rows, [values[code] for code in coded.indices.to_pylist()]
+
+
 def never_labelled(manifest: Manifest, split: str = "train") -> Mapping[str, list[str]]:
     """By task, the classes that no image of the split is labelled with: nothing of them can be learnt."""
     table = manifest.table.filter(pc.fill_null(pc.equal(manifest.table["split"], split), False))
@@ -203,8 +227,12 @@ def never_labelled(manifest: Manifest, split: str = "train") -> Mapping[str, lis
     for name, column in manifest.columns.items():
         if column.type not in ("label", "tags", "instances") or not column.classes:
             continue
+        if column.of is not None and column.type == "tags":
+            continue  # an attribute of its name makes a tag known, whether it holds or not
         # In Arrow, a chunk at a time: no Python object is made of a row.
         seen = {label for chunk in table[name].chunks for label in _labels_in(chunk, column.type).to_pylist()}
+        if column.of is not None:
+            seen |= {label for batch in table.to_batches() for label in _said_of_objects(batch, column.of)[1]}
         if set(column.classes) - seen:
             missing[name] = [c for c in column.classes if c not in seen]
     return missing

@@ -181,12 +181,9 @@ class Manifest:
 
         For a task on objects: does the image show one object and has its label, or has any of its objects one?
         """
-        mask: np.ndarray = pc.is_valid(self.table[task]).to_numpy(zero_copy_only=False)
-        where = self.columns[task].of
-        if where is not None:
-            chunks = self.table[where.column].chunks
-            mask = mask | np.concatenate([np.zeros(0, bool), *(_carries(chunk, where) for chunk in chunks)])
-        return mask
+        column = self.columns[task]
+        parts = [labelled_rows(batch, task, column) for batch in self._batches]
+        return np.concatenate([np.zeros(0, bool), *parts])
 
     def fingerprint(self) -> str:
         """A hash of columns and rows, the same for the same content however it is chunked or stored."""
@@ -198,10 +195,19 @@ class Manifest:
         return digest.hexdigest()[:16]
 
 
-def _carries(chunk: pa.Array, where: OnObjects) -> np.ndarray:
-    """For every row of a column of instances, bool: has one of its objects the label? In Arrow; no record is made."""
-    lists = pc.struct_field(chunk, "items")
-    items = pc.list_flatten(lists)
+def labelled_rows(batch: pa.RecordBatch, task: str, column: Column) -> np.ndarray:
+    """For every row of a part of a manifest, bool: see :meth:`Manifest.labelled`. In Arrow; no record is made."""
+    mask: np.ndarray = pc.is_valid(batch[task]).to_numpy(zero_copy_only=False)
+    if column.of is not None:
+        lists = pc.struct_field(batch[column.of.column], "items")
+        rows = pc.list_parent_indices(lists).to_numpy(zero_copy_only=False)
+        mask = mask.copy()
+        mask[rows[carrying(pc.list_flatten(lists), column.of).to_numpy(zero_copy_only=False)]] = True
+    return mask
+
+
+def carrying(items: pa.Array, where: OnObjects) -> pa.Array:
+    """For every object, bool: does it carry the label?"""
     has = pc.invert(pc.fill_null(pc.struct_field(items, "crowd"), False))
     has = pc.and_(has, pc.is_valid(pc.struct_field(items, "box")))
     if where.label is not None:
@@ -215,10 +221,7 @@ def _carries(chunk: pa.Array, where: OnObjects) -> np.ndarray:
             known = pc.or_(known, pc.fill_null(found, False))
     else:
         known = pc.is_valid(pc.struct_field(items, where.field))
-    rows = pc.list_parent_indices(lists).to_numpy(zero_copy_only=False)
-    mask = np.zeros(len(chunk), bool)
-    mask[rows[pc.and_(has, known).to_numpy(zero_copy_only=False)]] = True
-    return mask
+    return pc.and_(has, known)
 
 
 def join(manifest: Manifest, problems: Problems, path: Path | None = None) -> Manifest:
