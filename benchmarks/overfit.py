@@ -11,7 +11,7 @@ from common import arguments, config_of, table, train_and_score
 from oneglance.manifest import Manifest
 
 STILL = (
-    "augment.scale=[1.0, 1.0]", "augment.shift=0", "augment.flip=0", "augment.brightness=0", "augment.contrast=0",
+    "augment.scale=[1.0, 1.0]", "augment.flip=0", "augment.translate=0", "augment.brightness=0", "augment.contrast=0",
     "augment.saturation=0", "augment.hue=0",
 )  # fmt: skip
 
