@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from oneglance.network.cut import Cut
 from oneglance.network.depthwise import quicken_depthwise
 from oneglance.network.neck import Neck
 from oneglance.network.trunk import Backbone, TrunkSettings
@@ -34,17 +36,52 @@ class Network(nn.Module):
         for name in self._frozen:
             self.heads[name].requires_grad_(False)
 
-    def features(self, images: Tensor) -> Features:
-        """What the trunk sees in images uint8 [B, 3, H, W], H and W multiples of 32."""
+    def features(self, images: Tensor, cut: Cut | None = None) -> Features:
+        """What the trunk sees in images uint8 [B, 3, H, W], H and W multiples of 32; ``cut``: see :class:`Cut`."""
         maps = self.backbone(images)
-        return Features(maps[-1], self.neck(maps))
+        pyramid = self.neck(maps)
+        if cut is None:
+            return Features(maps[-1], pyramid)
+        cut.compare_at(maps if self._looks_at_backbone else list(pyramid.values()))
+        return Features(cut(maps[-1]), {stride: cut(level) for stride, level in pyramid.items()})
 
-    def forward(self, images: Tensor, rows: Mapping[str, Tensor] | None = None) -> dict[str, Outputs]:
+    def forward(
+        self, images: Tensor, rows: Mapping[str, Tensor] | None = None, cut: Cut | None = None
+    ) -> dict[str, Outputs]:
         """Raw outputs by task. With ``rows`` (int64 [n] by task): of the tasks named there, on those images only."""
-        features = self.features(images)
+        features = self.features(images, cut)
         if rows is None:
             return {name: head(features) for name, head in self.heads.items()}
         return {name: self.heads[name](features.of(at)) for name, at in rows.items()}
+
+    def shared_parameters(self) -> Iterator[nn.Parameter]:
+        """The parameters of the trunk that learn."""
+        for name, parameter in self.named_parameters():
+            if not name.startswith("heads.") and parameter.requires_grad:
+                yield parameter
+
+    @cached_property
+    def _looks_at_backbone(self) -> bool:
+        """Whether a head looks at the backbone's last map: then the pyramid is not all that tasks have in common."""
+        training = self.training
+        self.eval()
+        looked: list[bool] = []
+
+        class Watched(Features):
+            @property
+            def deep(self) -> Tensor:
+                looked.append(True)
+                return super().deep
+
+        with torch.no_grad():
+            device = next(self.parameters()).device
+            maps = self.backbone(torch.zeros(1, 3, 64, 64, device=device))
+            features = Watched(maps[-1], self.neck(maps))
+            for name, head in self.heads.items():
+                if name not in self._frozen:
+                    head(features)
+        self.train(training)
+        return bool(looked)
 
     def train(self, mode: bool = True) -> Network:
         super().train(mode)

@@ -115,13 +115,16 @@ class Task(ABC, Generic[S]):
     """One question, as configured: ``name`` and ``settings``.
 
     Class attributes: ``annotation``, the type of its labels and predictions; ``composes``, whether a mosaic of four
-    labelled images is itself labelled; ``finest_stride``, the finest pyramid level its head looks at; ``score`` and
-    ``higher_is_better``, the one figure by which runs are compared; ``score_means``, that figure in one plain sentence.
+    labelled images is itself labelled; ``parts``, the terms of its loss by part, where the loss answers several
+    questions that may be balanced against each other; ``finest_stride``, the finest pyramid level its head looks at;
+    ``score`` and ``higher_is_better``, the one figure by which runs are compared; ``score_means``, that figure in one
+    plain sentence.
     """
 
     kind: ClassVar[str]
     annotation: ClassVar[type]
     composes: ClassVar[bool] = False
+    parts: ClassVar[dict[str, tuple[str, ...]]] = {}
     finest_stride: ClassVar[int] = 8
     score: ClassVar[str]
     higher_is_better: ClassVar[bool] = True
