@@ -107,7 +107,7 @@ def test_imtl_g_projects_alike_and_config_turns_alike():
         length = np.linalg.norm(rows, axis=1)
         for method in ("imtl_g", "config"):
             projected = rows @ (weights(method, rows @ rows.T) @ rows) / length
-            np.testing.assert_allclose(projected, projected.mean(), rtol=1e-4)
+            np.testing.assert_allclose(projected, projected.mean(), rtol=1e-3)
 
 
 def test_gradvac_with_no_memory_and_beta_0_is_pcgrad_of_two():

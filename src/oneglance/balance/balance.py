@@ -317,8 +317,9 @@ class Balance:
         if self._rows:
             return gramian_of(self._rows, size)
         if self.settings.at == "channels":
-            if self._channels is None:
-                return self._gramian
+            width = self.group.largest(0 if self._channels is None else self._channels.shape[1])
+            if self._channels is None:  # this process has no image in the step
+                self._channels = torch.zeros(size, width, device=self.device)
             total = self.group.sum(self._channels)
             return total @ total.T
         return self.group.sum(self._gramian)

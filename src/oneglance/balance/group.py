@@ -9,9 +9,13 @@ from torch import Tensor, distributed, nn
 
 
 class Group:
-    """All processes of ``torch.distributed`` where it has been set up, this one alone elsewhere."""
+    """All processes of ``torch.distributed`` where it has been set up, this one alone elsewhere.
 
-    def __init__(self) -> None:
+    ``device``: where numbers are sent from (NCCL sends none from the CPU).
+    """
+
+    def __init__(self, device: torch.device | str = "cpu") -> None:
+        self.device = torch.device(device)
         together = distributed.is_available() and distributed.is_initialized()
         self.rank = distributed.get_rank() if together else 0
         self.world = distributed.get_world_size() if together else 1
@@ -21,6 +25,14 @@ class Group:
         if self.world > 1:
             distributed.all_reduce(tensor)
         return tensor
+
+    def largest(self, number: int) -> int:
+        """The largest of the processes' numbers."""
+        if self.world == 1:
+            return number
+        found = torch.tensor(number, device=self.device)
+        distributed.all_reduce(found, distributed.ReduceOp.MAX)
+        return int(found)
 
     def sum_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
         """Every gradient becomes the sum over the processes. Where no process has one, there is none."""

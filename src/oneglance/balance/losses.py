@@ -43,7 +43,7 @@ class LossMethod(ABC):
         return
 
     def _keep(self, **values: float) -> None:
-        self.state = {name: torch.full((self.size,), value, device=self.device) for name, value in values.items()}
+        self.state = {n: torch.full((self.size,), float(value), device=self.device) for n, value in values.items()}
 
     def _adam(self, name: str, gradient: Tensor, present: Tensor, lr: float, decay: float = 0.0) -> None:
         """One step of Adam (Kingma and Ba 2015) on what is kept as ``name``, at the present tasks; each task counts its

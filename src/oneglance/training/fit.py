@@ -111,7 +111,7 @@ class Training:
         except (ValueError, RuntimeError, ImportError) as error:
             raise OneglanceError(f"train.device {self.settings.device!r} can't be used here: {error}") from error
         self.bf16 = _bf16(self.settings)
-        self.group = Group()
+        self.group = Group(self.fabric.device)
         torch.manual_seed(self.settings.seed)
         self.tasks = create_tasks(config.tasks)
         self.network = Network(self.tasks, config.trunk)
