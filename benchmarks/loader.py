@@ -75,7 +75,7 @@ def main() -> None:
         with ProcessPoolExecutor(options.workers) as pool:
             for number in range(options.rounds + 1):  # the first brings the workers up and the files into the cache
                 began = time.perf_counter()
-                drawn = sum(len(batch.indices) for batch in loader.epoch(0))
+                drawn = sum(len(batch.indices) for batches in loader.epoch(0) for batch in batches)
                 middle = time.perf_counter()
                 list(pool.map(bare, parts))
                 if number:

@@ -6,7 +6,6 @@ crowded keep the box figures from 1; masks and points are scored on the objects 
 
 from __future__ import annotations
 
-
 from common import arguments, config_of, table, train_and_score
 from oneglance.manifest import Manifest
 

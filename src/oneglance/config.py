@@ -21,7 +21,7 @@ from pydantic import (
 )
 from torch import nn
 
-from oneglance.balance.settings import BalanceSettings
+from oneglance.balance.settings import BalanceSettings, split_names
 from oneglance.data.augment import AugmentSettings
 from oneglance.data.mixing import MixingSettings
 from oneglance.errors import OneglanceError, nearest
@@ -114,9 +114,12 @@ class Config(BaseModel):
         for name in self.tasks:
             if name not in fed:
                 raise ValueError(f"tasks.{name}: no source has labels for it; name it in the `tasks` of a source")
-        for name in self.balance.weights:
-            if name not in self.tasks:
-                raise ValueError(f"balance.weights: no task is called {name!r}{nearest(name, self.tasks)}")
+        balanced = split_names({name: KINDS[t.kind][1].parts for name, t in self.tasks.items()}, self.balance.over)
+        known = list(dict.fromkeys([*self.tasks, *balanced]))
+        for key, names in (("weights", self.balance.weights), ("lowest", self.balance.lowest)):
+            for name in names:
+                if name not in known:
+                    raise ValueError(f"balance.{key}: no task is called {name!r}{nearest(name, known)}")
         for name, task in self.tasks.items():
             if not re.fullmatch(r"\w[\w-]*", name):
                 raise ValueError(f"tasks: a task's name is made of letters, digits, _ and -; {name!r} is not")

@@ -192,7 +192,7 @@ def test_the_number_of_workers_changes_nothing(rows, workers):
 
     def epochs(count: int) -> list[Batch]:
         loader = TrainLoader(images, MixedBatches({"s": np.arange(8)}, 4, MixingSettings(), seed=0), count)
-        return [batch for epoch in range(2) for batch in loader.epoch(epoch)]
+        return [batch for epoch in range(2) for batches in loader.epoch(epoch) for batch in batches]
 
     for one, other in zip(epochs(workers), epochs(0), strict=True):
         assert torch.equal(one.images, other.images)

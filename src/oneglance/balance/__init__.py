@@ -1,5 +1,7 @@
 """How the tasks' losses become one step."""
 
-from oneglance.balance.settings import Balance, BalanceSettings, WeightedSum, create
+from oneglance.balance.balance import Balance
+from oneglance.balance.group import Group
+from oneglance.balance.settings import GRADIENT_METHODS, LOSS_METHODS, BalanceSettings
 
-__all__ = ["Balance", "BalanceSettings", "WeightedSum", "create"]
+__all__ = ["GRADIENT_METHODS", "LOSS_METHODS", "Balance", "BalanceSettings", "Group"]

@@ -114,7 +114,8 @@ def _memory(size: int) -> Tensor:
 
 
 class TrainLoader:
-    """Endless training batches: ``epoch(e, start)`` iterates over epoch e from its batch ``start`` on.
+    """Endless training batches, each as a list of its parts: ``epoch(e, start)`` iterates over epoch e from its batch
+    ``start`` on.
 
     Workers live from epoch to epoch. Which batches come, and how they are augmented, depends on the seed and the
     position alone, not on the number of workers.
@@ -139,11 +140,15 @@ class TrainLoader:
         """Batches an epoch."""
         return self.batches.batches
 
-    def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
-        """The batches of an epoch."""
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[list[Batch]]:
+        """The batches of an epoch, in parts."""
         self.batches.seek(epoch, start)
+        parts: list[Batch] = []
         for packed in self._loader:
-            yield packed.unpack()
+            parts.append(packed.unpack())
+            if len(parts) == self.batches.parts:
+                yield parts
+                parts = []
 
 
 def evaluation_batches(images: AnnotatedImages, rows: np.ndarray, batch: int, workers: int) -> Iterator[Batch]:

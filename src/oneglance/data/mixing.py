@@ -69,6 +69,7 @@ class MixedBatches:
         sources: row numbers, int64, by source.
         length: draws an epoch; default: the number of rows.
         rank, world: this process takes every ``world``-th draw of a batch.
+        parts: each batch comes in so many parts, one after another, each with nearly every source's share.
     """
 
     def __init__(
@@ -81,11 +82,12 @@ class MixedBatches:
         length: int | None = None,
         rank: int = 0,
         world: int = 1,
+        parts: int = 1,
     ) -> None:
         self.sources = {name: rows for name, rows in sources.items() if len(rows)}
         if not self.sources:
             raise ValueError("there is not a single labelled image to draw from")
-        self.batch, self.seed, self.rank, self.world = batch, seed, rank, world
+        self.batch, self.seed, self.rank, self.world, self.parts = batch, seed, rank, world, parts
         counts = {name: len(rows) for name, rows in self.sources.items()}
         total = length or sum(counts.values())
         self.batches = max(1, round(total / batch))
@@ -98,14 +100,16 @@ class MixedBatches:
         self.epoch, self.start = epoch, start
 
     def __len__(self) -> int:
-        return self.batches - self.start
+        return (self.batches - self.start) * self.parts
 
     def __iter__(self) -> Iterator[list[Draw]]:
         rows = self._draws(self.epoch).reshape(self.batches, self.batch)
         first = self.epoch * rows.size
         for number in range(self.start, self.batches):
             at = first + number * self.batch
-            yield [Draw(int(rows[number, k]), at + k) for k in range(self.rank, self.batch, self.world)]
+            own = range(self.rank, self.batch, self.world)
+            for part in range(self.parts):
+                yield [Draw(int(rows[number, k]), at + k) for k in own[part :: self.parts]]
 
     def _draws(self, epoch: int) -> np.ndarray:
         """The epoch's rows in order, int64 [batches * batch]."""

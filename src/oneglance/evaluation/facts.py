@@ -25,8 +25,9 @@ MOST_SCORES = 5
 
 
 def read_history(folder: Path, tasks: Mapping[str, Task[Any]]) -> list[tuple[str, list[Curves]]]:
-    """The curves of a training by task: its loss terms, and its scores on the split `val`; empty without a history.
-    Raises OneglanceError where it is spoilt."""
+    """The curves of a training by task: its loss terms, and its scores on the split `val`; under `balance`, what the
+    tasks' gradients were multiplied by and how far they pulled in one direction. Empty without a history. Raises
+    OneglanceError where it is spoilt."""
     path = folder / "history.csv"
     if not path.is_file():
         return []
@@ -46,6 +47,8 @@ def read_history(folder: Path, tasks: Mapping[str, Task[Any]]) -> list[tuple[str
         curves += [_scores(name, task, figures[key]) for key in [("score", name)] if key in figures]
         if curves:
             found.append((name, curves))
+    if balance := _balance(figures):
+        found.append(("balance", balance))
     return found
 
 
@@ -77,6 +80,32 @@ def _scores(task: str, kind: Task[Any], scores: Mapping[str, list[tuple[int, int
     better = "higher" if kind.higher_is_better else "lower"
     note = f"{kind.score} is the strong line; {better} is better."
     return Curves("scores", f"{task}: scores", note, "epoch", "score", tuple(series))
+
+
+def _balance(figures: Mapping[tuple[str, str], Mapping[str, list[tuple[int, int, float]]]]) -> list[Curves]:
+    factors, conflicts = [], []
+    for (kind, task), named in figures.items():
+        for name, rows in named.items():
+            if kind in ("factor", "conflict"):
+                steps, values = (
+                    np.array(column, np.float64) for column in zip(*((s, v) for s, _, v in rows), strict=True)
+                )
+                if kind == "factor":
+                    factors.append(Series(task, *thinned(steps + 1, values)))
+                else:
+                    conflicts.append(Series(f"{task}, {name}", *thinned(steps + 1, values)))
+    curves = []
+    if any((one.y != 1).any() for one in factors):
+        note = "What each task's loss or gradient was multiplied by; 1 is the plain sum."
+        curves.append(Curves("factors", "Balance: factors", note, "step", "factor", tuple(factors)))
+    if conflicts:
+        note = (
+            "The cosine between the gradients of two tasks at what they share, in single steps. Below 0 they are in "
+            "conflict: what helps one hurts the other. Steps without an image that both are labelled for are left out."
+        )
+        x_label, y_label = "step", "cosine"
+        curves.append(Curves("conflict", "Conflict", note, x_label, y_label, tuple(conflicts), y_range=(-1.0, 1.0)))
+    return curves
 
 
 def read_facts(folder: Path) -> dict[str, Any]:

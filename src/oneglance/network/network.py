@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from oneglance.network.cut import Cut
 from oneglance.network.depthwise import quicken_depthwise
 from oneglance.network.neck import Neck
 from oneglance.network.regions import Regions, jittered
@@ -47,13 +49,18 @@ class Network(nn.Module):
         for name in self._frozen:
             self.heads[name].requires_grad_(False)
 
-    def features(self, images: Tensor, content: Tensor | None = None) -> Features:
+    def features(self, images: Tensor, content: Tensor | None = None, cut: Cut | None = None) -> Features:
         """What the trunk sees in images uint8 [B, 3, H, W], H and W multiples of 32.
 
         ``content``: the boxes x1 y1 x2 y2 in which the images lie, float [B, 4]; None: they fill the input.
+        ``cut``: see :class:`Cut`.
         """
         maps = self.backbone(images)
-        return Features(maps[-1], self.neck(maps), content=content)
+        pyramid = self.neck(maps)
+        if cut is None:
+            return Features(maps[-1], pyramid, content=content)
+        cut.compare_at(maps if self._looks_at_backbone else list(pyramid.values()))
+        return Features(cut(maps[-1]), {stride: cut(level) for stride, level in pyramid.items()}, content=content)
 
     def forward(
         self,
@@ -61,6 +68,7 @@ class Network(nn.Module):
         rows: Mapping[str, Tensor] | None = None,
         boxes: Mapping[str, Tensor] | None = None,
         content: Tensor | None = None,
+        cut: Cut | None = None,
     ) -> dict[str, Outputs]:
         """Raw outputs by task.
 
@@ -68,9 +76,9 @@ class Network(nn.Module):
         images, int64 [n], on those images; of a task on objects, int64 [R], on the objects in those images whose
         ``boxes`` float [R, 4] (shares of the input) are given under its name. In training, objects are looked at in
         boxes like those that are found; the outputs' ``box`` float [R, 4] says in which.
-        ``content``: as for :meth:`features`.
+        ``content``, ``cut``: as for :meth:`features`.
         """
-        features = self.features(images, content)
+        features = self.features(images, content, cut)
         if rows is None:
             return {name: head(features) for name, head in self.heads.items() if not self.tasks[name].on_objects}
         outputs = {
@@ -122,6 +130,35 @@ class Network(nn.Module):
         own = candidates.gather(1, best[:, None, None].expand(-1, 1, 4))[:, 0]
         take = fits.any(1) & (torch.rand(len(at), device=at.device) < FOUND)
         return torch.where(take[:, None], own.clamp(0, 1), moved)
+
+    def shared_parameters(self) -> Iterator[nn.Parameter]:
+        """The parameters of the trunk that learn."""
+        for name, parameter in self.named_parameters():
+            if not name.startswith(("heads.", "regions.")) and parameter.requires_grad:
+                yield parameter
+
+    @cached_property
+    def _looks_at_backbone(self) -> bool:
+        """Whether a head looks at the backbone's last map: then the pyramid is not all that tasks have in common."""
+        training = self.training
+        self.eval()
+        looked: list[bool] = []
+
+        class Watched(Features):
+            @property
+            def deep(self) -> Tensor:
+                looked.append(True)
+                return super().deep
+
+        with torch.no_grad():
+            device = next(self.parameters()).device
+            maps = self.backbone(torch.zeros(1, 3, 64, 64, device=device))
+            features = Watched(maps[-1], self.neck(maps))
+            for name, head in self.heads.items():
+                if name not in self._frozen and not self.tasks[name].on_objects:
+                    head(features)
+        self.train(training)
+        return bool(looked)
 
     def train(self, mode: bool = True) -> Network:
         super().train(mode)

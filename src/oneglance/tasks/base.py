@@ -145,10 +145,11 @@ class Task(ABC, Generic[S]):
     """One question, as configured: ``name`` and ``settings``.
 
     Class attributes: ``annotation``, the type of its labels and predictions; ``composes``, whether a mosaic of four
-    labelled images is itself labelled; ``finest_stride``, the finest pyramid level its head looks at; ``score`` and
-    ``higher_is_better``, the one figure by which runs are compared; ``score_means``, that figure in one plain sentence;
-    ``carrier``, where an object says this task's label, None for kinds that can't be asked of objects; ``on_image``,
-    whether the kind can be asked of images.
+    labelled images is itself labelled; ``parts``, the terms of its loss by part, where the loss answers several
+    questions that may be balanced against each other; ``finest_stride``, the finest pyramid level its head looks at;
+    ``score`` and ``higher_is_better``, the one figure by which runs are compared; ``score_means``, that figure in one
+    plain sentence; ``carrier``, where an object says this task's label, None for kinds that can't be asked of objects;
+    ``on_image``, whether the kind can be asked of images.
 
     ``children``: the tasks that ask about the objects that this one finds; ``parent_classes``: of a task on objects,
     the classes of the one that finds them.
@@ -157,6 +158,7 @@ class Task(ABC, Generic[S]):
     kind: ClassVar[str]
     annotation: ClassVar[type]
     composes: ClassVar[bool] = False
+    parts: ClassVar[dict[str, tuple[str, ...]]] = {}
     finest_stride: ClassVar[int] = 8
     score: ClassVar[str]
     higher_is_better: ClassVar[bool] = True

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,7 +17,7 @@ import torch
 from lightning.fabric import Fabric
 from torch import Tensor
 
-from oneglance import balance as balancing
+from oneglance.balance import Balance, Group
 from oneglance.config import Config
 from oneglance.data.dataset import AnnotatedImages, Batch
 from oneglance.data.loader import TrainLoader, default_workers, evaluation_batches
@@ -42,11 +43,11 @@ LOG_EVERY = 10  # steps between the losses that are written down
 
 @dataclass(frozen=True)
 class _Made:
-    """A step that was made: its number, its batch, the loss terms by task, what was minimised and the norm of its
-    gradient, all detached."""
+    """A step that was made: its number, the parts of its batch, the loss terms by task, what was minimised and the norm
+    of its gradient, all detached."""
 
     step: int
-    batch: Batch
+    batches: list[Batch]
     terms: Mapping[str, Mapping[str, Tensor]]
     total: Tensor
     norm: Tensor
@@ -110,6 +111,7 @@ class Training:
         except (ValueError, RuntimeError, ImportError) as error:
             raise OneglanceError(f"train.device {self.settings.device!r} can't be used here: {error}") from error
         self.bf16 = _bf16(self.settings)
+        self.group = Group(self.fabric.device)
         torch.manual_seed(self.settings.seed)
         self.tasks = create_tasks(config.tasks)
         self.network = Network(self.tasks, config.trunk)
@@ -132,7 +134,15 @@ class Training:
             self.tasks[name].learn_statistics(manifest, rows, self.network.heads[name])
         self.optimizer = create_optimizer(self.network, self.settings)
         self.average = AveragedWeights(self.network, self.settings.ema, self.total)
-        self.balance = balancing.create(config.balance, {n: t.settings.weight for n, t in self.tasks.items()})
+        self.balance = Balance(
+            self.config.balance,
+            {name: task.settings.weight for name, task in self.tasks.items() if not task.settings.freeze},
+            parts={name: task.parts for name, task in self.tasks.items()},
+            shared=self.network.shared_parameters(),
+            seed=self.settings.seed,
+            device=self.fabric.device,
+            group=self.group,
+        )
         self._history: list[dict[str, float]] = []
         self._best_at = -1
         self._stale = 0
@@ -191,11 +201,12 @@ class Training:
         pending: _Made | None = None
         sums: dict[str, list[Tensor]] = {}
         shown: dict[str, float] = {}
-        for number, batch in enumerate(self.loader.epoch(epoch, first), first):
+        for number, batches in enumerate(self.loader.epoch(epoch, first), first):
             step = epoch * steps + number
-            self._report(batch.problems)
-            if batch.rows:
-                made = self._step(batch.to(self.fabric.device), step)
+            for batch in batches:
+                self._report(batch.problems)
+            if any(batch.rows for batch in batches) or self.group.world > 1:
+                made = self._step([batch.to(self.fabric.device) for batch in batches], step)
                 # The look at the previous step's loss does not make the device wait for this one's.
                 self._check(pending)
                 pending = made
@@ -206,12 +217,15 @@ class Training:
                     shown.update({name: sum(of_task.values()) for name, of_task in figures.items()})
                     logs.write(step, epoch, "loss", figures)
                     logs.write(step, epoch, "rate", {"": {"lr": self.optimizer.param_groups[0]["lr"]}})
-            self._clock.saw(len(batch.images))
+                for kind, of_tasks in self.balance.records().items():
+                    logs.write(step, epoch, kind, of_tasks)
+            self._clock.saw(sum(len(batch.images) for batch in batches))
             progress.step(epoch, shown, self._clock.rate)
             if (step + 1) % self.settings.checkpoint_every == 0 and number + 1 < steps:
                 self._check(pending)
                 self._save_state(step + 1)
         self._check(pending)
+        self.balance.end_epoch()
         return {name: float(torch.stack(values).mean()) for name, values in sums.items()}
 
     def _loader(self) -> TrainLoader:
@@ -237,7 +251,10 @@ class Training:
         images = AnnotatedImages(
             self.manifest, active, settings.size, augment=augment, partners=sources, seed=settings.seed
         )
-        batches = MixedBatches(mixed, settings.batch, self.config.mixing, seed=settings.seed)
+        batches = MixedBatches(
+            mixed, settings.batch, self.config.mixing, seed=settings.seed, rank=self.group.rank,
+            world=self.group.world, parts=settings.accumulate,
+        )  # fmt: skip
         return TrainLoader(images, batches, default_workers() if settings.workers is None else settings.workers)
 
     def _check_source_names(self) -> None:
@@ -253,32 +270,52 @@ class Training:
                         f"{key}: no source is called {name!r}{nearest(name, known)}; the sources: {', '.join(known)}"
                     )
 
-    def _step(self, batch: Batch, step: int) -> _Made:
-        """One step on one batch that is on the device already."""
+    def _step(self, batches: list[Batch], step: int) -> _Made:
+        """One step on the parts of a batch, which are on the device already."""
         factor = learning_rate(step, self.total, self.settings)
         for group in self.optimizer.param_groups:
             group["lr"] = group["base_lr"] * factor
-        with torch.autocast(self.fabric.device.type, torch.bfloat16, enabled=self.bf16):
-            outputs = self._model(batch.images, batch.rows, batch.boxes, batch.content(self.fabric.device))
-        terms = {name: self.tasks[name].terms(of_task, batch.targets[name]) for name, of_task in outputs.items()}
-        losses = {name: torch.stack(list(of_task.values())).sum() for name, of_task in terms.items()}
+        counts = Counter(dict.fromkeys(self.balance.tasks, 0))
+        for batch in batches:
+            counts.update({name: len(rows) for name, rows in batch.rows.items()})
         self._optimizer.zero_grad(set_to_none=True)
-        total = self.balance.backward(losses)
+        self.balance.begin(step, counts)
+        whole: dict[str, dict[str, Tensor]] = {}
+        for batch in batches:
+            if not batch.rows:
+                continue
+            cut = self.balance.cut()
+            with torch.autocast(self.fabric.device.type, torch.bfloat16, enabled=self.bf16):
+                outputs = self._model(batch.images, batch.rows, batch.boxes, batch.content(self.fabric.device), cut)
+            terms = {name: self.tasks[name].terms(of_task, batch.targets[name]) for name, of_task in outputs.items()}
+            self.balance.add(terms, batch.rows, cut)
+            for name, of_task in terms.items():
+                share = len(batch.rows[name]) / counts[name]
+                for term, value in of_task.items():
+                    so_far = whole.setdefault(name, {})
+                    so_far[term] = so_far.get(term, 0) + share * value.detach()
+        total = self.balance.finish()
+        self.group.sum_gradients(self.network.parameters())
         norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.clip)
         self._optimizer.step()
         self.average.update(self.network, step)
-        detached = {n: {k: v.detach() for k, v in of_task.items()} for n, of_task in terms.items()}
-        return _Made(step, batch, detached, total, norm)
+        return _Made(step, batches, whole, total, norm)
 
     def _check(self, made: _Made | None) -> None:
         """Stop where a loss or its gradient was not finite, with the batch saved for whoever wants to look."""
         if made is None or math.isfinite(float(made.total + made.norm)):
             return
         path = self.folder / f"nonfinite_step_{made.step}.safetensors"
-        targets = {f"{n}.{k}": v for n, of_task in made.batch.targets.items() for k, v in of_task.items()}
+        tensors: dict[str, Tensor] = {}
+        for number, batch in enumerate(made.batches):
+            after = f".{number}" if number else ""
+            targets = {f"{n}.{k}": v for n, of_task in batch.targets.items() for k, v in of_task.items()}
+            tensors["images" + after] = batch.images.contiguous()
+            tensors |= checkpoint.pack(**{"targets" + after: targets})
         terms = _floats(made.terms)
-        facts = {"paths": [str(self.manifest.record(row).path) for row in made.batch.indices], "terms": terms}
-        checkpoint.save(path, {"images": made.batch.images.contiguous(), **checkpoint.pack(targets=targets)}, facts)
+        rows = [row for batch in made.batches for row in batch.indices]
+        facts = {"paths": [str(self.manifest.record(row).path) for row in rows], "terms": terms}
+        checkpoint.save(path, tensors, facts)
         terms_of = ((f"{n}.{k}", v) for n, of_task in terms.items() for k, v in of_task.items())
         bad = ", ".join(name for name, v in terms_of if not math.isfinite(v)) or "its gradient"
         raise OneglanceError(
@@ -340,6 +377,7 @@ class Training:
             average=self.average.state,
             optimizer=checkpoint.optimizer_tensors(self.optimizer),
             random={"torch": torch.get_rng_state()},
+            balance=self.balance.state(),
         )
         facts = {
             "kind": "state", "step": step, "total": self.total, "history": self._history, "best_at": self._best_at,
@@ -361,6 +399,7 @@ class Training:
         self.average.state = checkpoint.unpack(tensors, "average")
         checkpoint.restore_optimizer(self.optimizer, checkpoint.unpack(tensors, "optimizer"))
         torch.set_rng_state(checkpoint.unpack(tensors, "random")["torch"])
+        self.balance.load(checkpoint.unpack(tensors, "balance"))
         self._history, self._best_at, self._stale = facts["history"], facts["best_at"], facts["stale"]
         self._clock = _Clock(facts.get("seconds", 0.0), facts.get("images", 0))
         return int(facts["step"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 
 class TrainSettings(BaseModel):
@@ -19,6 +19,9 @@ class TrainSettings(BaseModel):
     eval_size: tuple[int, int] | None = Field(None, description="Likewise for evaluation; default: `size`.")
     epochs: int = Field(40, ge=1, description="How often an epoch's worth of images is looked at.")
     batch: int = Field(16, ge=1, description="Images a step, over all sources and all processes.")
+    accumulate: int = Field(
+        1, ge=1, description="A step's images go through the network in so many parts, one after another."
+    )
     lr: float = Field(1e-3, gt=0, description="Highest learning rate (AdamW), of the neck and the heads.")
     trunk_lr: float | None = Field(
         None,
@@ -45,6 +48,12 @@ class TrainSettings(BaseModel):
     patience: int | None = Field(None, ge=1, description="Stop after so many evaluations without a better mean score.")
     checkpoint_every: int = Field(200, ge=1, description="Steps between states to resume from (also each epoch's end).")
     device: str = Field("auto", description="`auto`, `cpu`, `cuda`, `mps`.")
+
+    @model_validator(mode="after")
+    def _enough(self) -> TrainSettings:
+        if self.accumulate > self.batch:
+            raise ValueError(f"accumulate: a step of {self.batch} images has no {self.accumulate} parts")
+        return self
 
     @field_validator("precision", mode="before")
     @classmethod

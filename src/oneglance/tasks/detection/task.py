@@ -41,6 +41,7 @@ class Detection(Task[DetectionSettings]):
     kind = "detection"
     annotation = Instances
     composes = True
+    parts = {"class": ("class", "single"), "box": ("box", "sides")}
     score = "map"
     score_means = "COCO's mean average precision: how far all objects are found, and nothing else, by boxes that fit"
 
