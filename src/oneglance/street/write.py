@@ -37,8 +37,8 @@ COLUMNS = {
 #: Sources: name, the tasks that it is labelled for, how many images it has for each scene that is asked for (those of
 #: the scenes' sources sum to 1, the crops come on top).
 SOURCES = (
-    ("cars", ("objects",), 0.20), ("town", ("objects",), 0.10), ("ground", ("ground", "objects"), 0.55),
-    ("weather", ("weather",), 0.15), ("faces", ("face",), 0.12), ("plates", ("plate",), 0.10),
+    ("cars", ("objects",), 0.30), ("town", ("objects",), 0.15), ("ground", ("ground", "objects"), 0.40),
+    ("weather", ("weather",), 0.15), ("faces", ("face",), 0.15), ("plates", ("plate",), 0.15),
 )  # fmt: skip
 #: How they are written: source, format, task, folder. The boxes of `ground` are said in a file of their own.
 _WRITTEN = (
@@ -274,5 +274,5 @@ sources:
 # Small enough to be learned from scratch.
 trunk: {{backbone: mobilenetv4_conv_small_050, pretrained: false, channels: 48}}
 augment: {{scale: [0.9, 1.4]}}
-train: {{size: [192, 192], epochs: 8, batch: 16, lr: 0.008, evaluate_every: 4}}
+train: {{size: [192, 192], epochs: 7, batch: 16, lr: 0.008, evaluate_every: 7}}
 """
