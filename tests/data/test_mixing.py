@@ -101,5 +101,5 @@ def test_a_batch_in_parts_holds_the_same_draws_and_each_part_nearly_every_source
     assert len(parts) == 3 * len(whole)
     for number, batch in enumerate(whole):
         own = parts[3 * number : 3 * number + 3]
-        assert sorted(d.number for part in own for d in part) == [d.number for d in batch]
+        assert [d for part in own for d in part] == batch
         assert all(1 <= sum(d.row >= 100 for d in part) <= 2 for part in own)

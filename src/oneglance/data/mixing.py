@@ -111,8 +111,8 @@ class MixedBatches:
             own = range(self.rank, self.batch, self.world)
             # Neighbours, and not every n-th: where two sources take turns, each part would hold one of them.
             ends = [len(own) * part // self.parts for part in range(self.parts + 1)]
-            for first, last in pairwise(ends):
-                yield [Draw(int(rows[number, k]), at + k) for k in own[first:last]]
+            for start, end in pairwise(ends):
+                yield [Draw(int(rows[number, k]), at + k) for k in own[start:end]]
 
     def _draws(self, epoch: int) -> np.ndarray:
         """The epoch's rows in order, int64 [batches * batch]."""
