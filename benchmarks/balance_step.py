@@ -142,7 +142,7 @@ def torchjds(network: Any, images: Tensor, losses: Callable[[Any], Any], name: s
         values = [torch.stack(list(of_task.values())).sum() for of_task in terms.values()]
         autojac.mtl_backward(
             values, features=cut.shared, tasks_params=[list(network.heads[name].parameters()) for name in terms],
-            shared_params=shared, parallel_chunk_size=chunk,
+            shared_params=shared, parallel_chunk_size=chunk, retain_graph=True,
         )  # fmt: skip
         autojac.jac_to_grad(shared, aggregator)
 
@@ -191,6 +191,7 @@ def main() -> None:
         variants[name] = ours(*case, method=name)
     variants["upgrad at channels"] = ours(*case, method="upgrad", at="channels")
     variants["upgrad at parameters"] = ours(*case, method="upgrad", at="parameters")
+    variants["upgrad, every 4 steps"] = ours(*case, method="upgrad", every=4)
     left_out: dict[str, str] = {}
 
     def add(label: str, make: Callable[[], Step]) -> None:

@@ -86,7 +86,7 @@ def problem(x1: float, x2: float) -> tuple[float, float, list[list[float]]]:
 
 
 def reached(x1: float, x2: float) -> bool:
-    return abs(x2 - PARETO) < 0.1 and abs(x1) < WIDTH + 0.1
+    return bool(abs(x2 - PARETO) < 0.1 and abs(x1) < WIDTH + 0.1)
 
 
 def director(method: str, setting: dict[str, Any]) -> Callable[[np.ndarray, np.ndarray, int], np.ndarray]:

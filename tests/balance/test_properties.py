@@ -129,6 +129,24 @@ def test_resumed_in_the_middle_the_end_is_the_same_to_the_bit(method, normalise,
     assert all(torch.equal(a, b) for a, b in zip(whole.parameters(), resumed.parameters(), strict=True))
 
 
+@pytest.mark.parametrize("at", ["features", "parameters"])
+def test_between_decisions_the_last_factors_hold_and_are_resumed(at, tmp_path):
+    whole, halved = Small("abc"), Small("abc")
+    balance = balance_of("nash_mtl", whole, every=4, at=at, record=0)
+    run(balance, whole, range(1))
+    decided = balance.factors.clone()
+    run(balance, whole, range(1, 4))
+    assert torch.equal(balance.factors, decided)
+    run(balance, whole, range(4, 7))
+    assert not torch.equal(balance.factors, decided)
+    first = balance_of("nash_mtl", halved, every=4, at=at, record=0)
+    run(first, halved, range(3))
+    second = balance_of("nash_mtl", halved, every=4, at=at, record=0)
+    second.load(first.state())
+    run(second, halved, range(3, 7))
+    assert all(torch.equal(a, b) for a, b in zip(whole.parameters(), halved.parameters(), strict=True))
+
+
 @pytest.mark.parametrize("method", STATEFUL)
 def test_without_its_state_a_stateful_method_ends_elsewhere(method):
     whole, forgetful = Small("abc"), Small("abc")

@@ -92,3 +92,14 @@ def test_weights_that_leave_nothing_are_refused():
         MixingSettings(weights={"a": -1})
     with pytest.raises(OneglanceError, match="all sources have the weight 0"):
         MixingSettings(weights={"a": 0}).shares({"a": 5})
+
+
+def test_a_batch_in_parts_holds_the_same_draws_and_each_part_nearly_every_sources_share():
+    sources = {"a": np.arange(40), "b": np.arange(100, 120)}
+    whole = list(MixedBatches(sources, 12, MixingSettings(), seed=0))
+    parts = list(MixedBatches(sources, 12, MixingSettings(), seed=0, parts=3))
+    assert len(parts) == 3 * len(whole)
+    for number, batch in enumerate(whole):
+        own = parts[3 * number : 3 * number + 3]
+        assert [d for part in own for d in part] == batch
+        assert all(1 <= sum(d.row >= 100 for d in part) <= 2 for part in own)

@@ -383,3 +383,40 @@ def test_weights_may_be_read_by_whom_the_users_other_files_may(tmp_path):
     (tmp_path / "other").touch()
     checkpoint.save(tmp_path / "w.safetensors", {"x": torch.zeros(2)}, {})
     assert (tmp_path / "w.safetensors").stat().st_mode == (tmp_path / "other").stat().st_mode
+
+
+def test_interrupted_under_a_balance_that_remembers_it_ends_with_the_very_same_weights(tmp_path, shapes, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shapes["balance"] = {"method": "uncertainty", "normalise": "initial", "lr": 0.1, "over": "terms", "record": 2}
+    shapes["train"] |= {"accumulate": 2, "workers": 0, "epochs": 2, "evaluate_every": 2}
+    og.train(shapes, out="whole", quiet=True)
+    saved = Training._save_state
+
+    def killed(self: Training, step: int) -> None:
+        saved(self, step)
+        if step == 4:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Training, "_save_state", killed)
+    with pytest.raises(KeyboardInterrupt):
+        og.train(shapes, out="killed", quiet=True)
+    monkeypatch.setattr(Training, "_save_state", saved)
+    og.resume("killed", quiet=True)
+    assert_same(tmp_path / "whole" / LAST, tmp_path / "killed" / LAST)
+    assert_same(tmp_path / "whole" / STATE, tmp_path / "killed" / STATE)
+    history = [(tmp_path / name / "history.csv").read_text() for name in ("whole", "killed")]
+    assert history[0] == history[1]
+    # The detector's parts are two, and what was recorded of them can be read.
+    rows = [line.split(",") for line in history[0].splitlines()[1:]]
+    assert {row[3] for row in rows if row[2] == "factor"} == {"kind", "squares.class", "squares.box"}
+    assert ("squares.class", "squares.box") in {(row[3], row[4]) for row in rows if row[2] == "conflict"}
+
+
+@pytest.mark.parametrize("at", ["features", "channels", "parameters"])
+def test_a_step_in_parts_is_a_step(at, tmp_path, shapes, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shapes["balance"] = {"method": "upgrad", "at": at, "record": 1}
+    shapes["train"] |= {"accumulate": 2, "workers": 0, "epochs": 1}
+    run = og.train(shapes, out="run", quiet=True)
+    kinds = {line.split(",")[2] for line in (run.folder / "history.csv").read_text().splitlines()[1:]}
+    assert {"loss", "factor", "conflict", "score"} <= kinds

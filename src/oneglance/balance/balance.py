@@ -100,6 +100,7 @@ class Balance:
         self._lowest = torch.tensor(lowest, device=self.device)
         self._initial = torch.zeros(size, device=self.device)  # 0: not known yet
         self._begun: set[int] = set()  # those whose initial loss is known
+        self._decided = np.zeros(size)  # by the gradient methods at last; 0: not yet
         self._shared = [one for one in shared if one.requires_grad]
         #: Factors of the last step by task, and the cosines between the tasks' gradients where they were recorded.
         self.factors: Tensor = torch.ones(size)
@@ -116,6 +117,9 @@ class Balance:
         self._mask = self._moved([float(i in set(self._present)) for i in range(len(self.names))]) > 0
         self.cosines = None
         self._recording = bool(self.settings.record) and step % self.settings.record == 0
+        # A task that was not there at the last decision calls for a new one.
+        due = step % self.settings.every == 0 or not all(self._decided[self._present])
+        self._comparing = due or self._recording
         self._parts: list[_Part] = []
         size = len(self.names)
         self._losses = torch.zeros(size, device=self.device)
@@ -210,7 +214,12 @@ class Balance:
         """What the method keeps between steps: what a resumed training must know."""
         method = self.by_losses or self.by_gradients
         assert method is not None
-        return {"initial": self._initial, **{f"method.{name}": value for name, value in method.state.items()}}
+        decided = torch.from_numpy(self._decided.copy())
+        return {
+            "initial": self._initial,
+            "decided": decided,
+            **{f"method.{name}": value for name, value in method.state.items()},
+        }
 
     def load(self, state: Mapping[str, Tensor]) -> None:
         """Take up a state. Raises OneglanceError where it is another method's, or of other tasks."""
@@ -219,6 +228,7 @@ class Balance:
             raise OneglanceError("the state of the balance is of another method, or of other tasks")
         moved = {name: value.to(own[name].device, own[name].dtype, copy=True) for name, value in state.items()}
         self._initial = moved.pop("initial")
+        self._decided = moved.pop("decided").numpy()
         self._begun = {i for i, value in enumerate(self._initial.tolist()) if value}
         method = self.by_losses or self.by_gradients
         assert method is not None
@@ -263,6 +273,8 @@ class Balance:
             part.gradients[i] = [seen.grad for seen in part.cut.seen]
             for seen in part.cut.seen:
                 seen.grad = None
+        if not self._comparing:
+            return
         if self.settings.at == "parameters":
             self._to_parameters(part)
         else:
@@ -326,6 +338,13 @@ class Balance:
 
     def _finish_gradients(self, method: gradients.GradientMethod | None) -> None:
         assert method is not None
+        if not self._comparing:
+            kept = np.where(np.isin(np.arange(len(self.names)), self._present), self._decided, 0.0)
+            factors = kept * len(self._present) / max(np.abs(kept).sum(), 1e-30)
+            self.factors = self._moved(factors.tolist())
+            for number, part in enumerate(self._parts):
+                self._through_trunk(part, factors, number)
+            return
         if self.settings.at == "parameters":
             self._sum_rows()
         whole = self._whole_gramian()
@@ -339,6 +358,7 @@ class Balance:
             found = method.weights(gramian[np.ix_(chosen, chosen)], chosen, self._step)
             total = np.abs(found).sum()
             factors[chosen] = found * (len(alive) / total) if total > 0 else 0.0
+        self._decided[alive] = factors[alive]
         self.factors = self._moved(factors.tolist())
         if self._recording:
             self._record(whole, self._images_together())

@@ -48,6 +48,9 @@ class BalanceSettings(BaseModel):
         "there, summed over images and places, so that tasks without a common image can be compared. `parameters`: at "
         "the shared parameters; takes a backward pass of the trunk and a copy of its gradient for each task.",
     )
+    every: int = Field(
+        1, ge=1, description="Gradients are compared every so many steps; between them, the last factors hold."
+    )
     normalise: Literal["none", "initial"] = Field(
         "none", description="`initial`: each loss is divided by its value at the task's first step."
     )

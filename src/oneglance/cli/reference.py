@@ -93,7 +93,7 @@ COMMON_SOURCE: Overlay = {
 }
 SECTION_EXAMPLES: dict[str, Overlay] = {
     "trunk": {"pretrained": False, "options": {"drop_path_rate": 0.1}, "mean": [0.5] * 3, "std": [0.5] * 3},
-    "balance": {"weights": {"answer": 2.0}},
+    "balance": {"weights": {"answer": 2.0}, "lr": 0.01, "lowest": {"answer": -1.0}},
     "mixing": {"rule": "temperature", "weights": {"street": 0.5}},
     "train": {"eval_size": [384, 480], "trunk_lr": 0.2, "workers": 4, "patience": 5},
 }

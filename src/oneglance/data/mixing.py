@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -108,8 +109,10 @@ class MixedBatches:
         for number in range(self.start, self.batches):
             at = first + number * self.batch
             own = range(self.rank, self.batch, self.world)
-            for part in range(self.parts):
-                yield [Draw(int(rows[number, k]), at + k) for k in own[part :: self.parts]]
+            # Neighbours, and not every n-th: where two sources take turns, each part would hold one of them.
+            ends = [len(own) * part // self.parts for part in range(self.parts + 1)]
+            for start, end in pairwise(ends):
+                yield [Draw(int(rows[number, k]), at + k) for k in own[start:end]]
 
     def _draws(self, epoch: int) -> np.ndarray:
         """The epoch's rows in order, int64 [batches * batch]."""
