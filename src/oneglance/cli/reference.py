@@ -122,11 +122,15 @@ def configuration() -> str:
     for kind, (settings, task) in KINDS.items():
         own = _own(settings, TaskSettings)
         made = {"kind": kind} | example(settings, TASK_EXAMPLES.get(kind, {}), own)
-        goal = f"Labels: `{type_name(task.annotation)}`. Score: `{task.score}`, " + (
+        labels = f"`{type_name(task.annotation)}`" if task.on_image else "the objects' outlines"
+        goal = f"Labels: {labels}. Score: `{task.score}`, " + (
             "higher is better." if task.higher_is_better else "lower is better."
         )
-        parts += [f"### Task kind `{kind}`\n", f"{_first(task)}\n\n{goal}\n", _table(own)]
-        parts.append(_yaml({"tasks": {"answer": made}}))
+        parts += [f"### Task kind `{kind}`\n", f"{_first(task)}\n\n{goal}\n", *([_table(own)] if own else [])]
+        asked: dict[str, Any] = {"answer": made}
+        if not task.on_image:
+            asked = {"objects": {"kind": "detection", "classes": ["car"]}, "answer": {**made, "on": "objects"}}
+        parts.append(_yaml({"tasks": asked}))
     parts += ["## `sources`\n", _SOURCES, _table(_own(SourceSettings))]
     parts.append(_yaml({"sources": [example(SourceSettings, COMMON_SOURCE)]}))
     for name, source in FORMATS.items():
