@@ -30,6 +30,14 @@ class MixingSettings(BaseModel):
         "images: the first that has one).",
     )
 
+    repeat: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Repeat factors (LVIS): images with a class that fewer than this share of the images hold are "
+        "looked at sqrt(repeat / share) times as often; 0: none.",
+    )
+
     @field_validator("weights")
     @classmethod
     def _not_negative(cls, value: dict[str, float]) -> dict[str, float]:

@@ -6,19 +6,23 @@ from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
+import pyarrow as pa
+import torch
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from oneglance.annotations import Annotation, Instance, Label, changed
 from oneglance.data.geometry import Frame
-from oneglance.tasks.base import Features, FeatureSpec, Outputs, Targets, Task, TaskSettings
+from oneglance.manifest import Manifest
+from oneglance.tasks.base import Features, FeatureSpec, Outputs, Targets, Task
 from oneglance.tasks.charts import Chart, Matrix, Table, per_class
+from oneglance.tasks.imbalance import ImbalanceSettings, balanced_weights, focal_factor
 from oneglance.tasks.object_metric import AnswerMetric
 from oneglance.tasks.region_heads import RegionLinear
 
 
-class ClassificationSettings(TaskSettings):
+class ClassificationSettings(ImbalanceSettings):
     """`kind: classification`: which one of the classes is it?"""
 
     kind: Literal["classification"] = "classification"
@@ -31,18 +35,27 @@ class ClassificationSettings(TaskSettings):
 
 
 class PooledLinear(nn.Module):
-    """The backbone's last map, averaged over the image, through dropout and one linear layer."""
+    """The backbone's last map, averaged over the image, through dropout and one linear layer.
+
+    ``class_weights``: None, or float [...] of a class-balanced loss, known from the training labels.
+    """
+
+    class_weights: Tensor | None
 
     def __init__(self, spec: FeatureSpec, outputs: int, dropout: float) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(spec.deep)
         self.dropout = nn.Dropout(dropout)
         self.linear = nn.Linear(spec.deep, outputs)
+        self.register_buffer("class_weights", None)
 
     def forward(self, features: Features) -> Outputs:
-        """``{"logits": float [n, outputs]}``."""
+        """``{"logits": float [n, outputs]}``; in training, where classes are weighed, also ``class_weights``."""
         pooled = features.deep.mean((2, 3))
-        return {"logits": self.linear(self.dropout(self.norm(pooled)))}
+        found = {"logits": self.linear(self.dropout(self.norm(pooled)))}
+        if self.training and self.class_weights is not None:
+            found["class_weights"] = self.class_weights.expand(len(pooled), *self.class_weights.shape)
+        return found
 
 
 class Classification(Task[ClassificationSettings]):
@@ -58,7 +71,17 @@ class Classification(Task[ClassificationSettings]):
         return {"label": np.array(self.classes.index(annotation.name), np.int64)}
 
     def head(self, spec: FeatureSpec) -> nn.Module:
-        return PooledLinear(spec, len(self.classes), self.settings.dropout)
+        head = PooledLinear(spec, len(self.classes), self.settings.dropout)
+        if self.settings.class_balanced:
+            head.class_weights = torch.ones(len(self.classes))
+        return head
+
+    def learn_statistics(self, manifest: Manifest, rows: np.ndarray, head: nn.Module) -> None:
+        if self.settings.class_balanced and isinstance(head, PooledLinear):
+            names = manifest.table[self.name].take(pa.array(rows)).to_pylist()
+            counts = np.array([names.count(name) for name in self.classes])
+            weights = balanced_weights(counts, self.settings.class_balanced)
+            head.class_weights = torch.from_numpy(weights).float().to(head.linear.weight.device)
 
     @property
     def attributes(self) -> tuple[str, ...]:
@@ -75,8 +98,14 @@ class Classification(Task[ClassificationSettings]):
         return RegionLinear(channels, len(self.classes), self.settings.dropout)
 
     def loss(self, outputs: Outputs, targets: Targets) -> dict[str, Tensor]:
-        smoothing = self.settings.smoothing
-        return {"class": F.cross_entropy(outputs["logits"].float(), targets["label"], label_smoothing=smoothing)}
+        logits, label = outputs["logits"].float(), targets["label"]
+        each = F.cross_entropy(logits, label, label_smoothing=self.settings.smoothing, reduction="none")
+        if self.settings.focal:
+            chance = logits.softmax(-1).gather(1, label[:, None])[:, 0]
+            each = each * focal_factor(chance, self.settings.focal)
+        if "class_weights" in outputs:
+            each = each * outputs["class_weights"].gather(1, label[:, None])[:, 0]
+        return {"class": each.mean()}
 
     def decode(self, outputs: Outputs, frames: Sequence[Frame]) -> list[Annotation]:
         scores = outputs["logits"].float().softmax(-1).cpu().numpy()

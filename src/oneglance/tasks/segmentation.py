@@ -14,8 +14,9 @@ from torch.nn import functional as F
 
 from oneglance.annotations import Annotation, Segments
 from oneglance.data.geometry import Frame
-from oneglance.tasks.base import Features, FeatureSpec, Outputs, Targets, Task, TaskSettings
+from oneglance.tasks.base import Features, FeatureSpec, Outputs, Targets, Task
 from oneglance.tasks.charts import Bars, Chart, Matrix, Table, per_class
+from oneglance.tasks.imbalance import FocalSettings, focal_factor
 from oneglance.tasks.pyramid import PyramidMerge, grid_of
 
 VOID = 255
@@ -25,7 +26,7 @@ STRIP = 1 << 24
 ENOUGH = 1 << 18
 
 
-class SegmentationSettings(TaskSettings):
+class SegmentationSettings(FocalSettings):
     """`kind: segmentation`: which class is each pixel?"""
 
     kind: Literal["segmentation"] = "segmentation"
@@ -69,8 +70,12 @@ class Segmentation(Task[SegmentationSettings]):
     def loss(self, outputs: Outputs, targets: Targets) -> dict[str, Tensor]:
         indices = targets["indices"].long()
         logits = F.interpolate(outputs["logits"].float(), indices.shape[-2:], mode="bilinear", align_corners=False)
-        each = F.cross_entropy(logits, indices, ignore_index=VOID, reduction="sum")
-        terms = {"pixel": each / (indices != VOID).sum().clamp(min=1)}
+        if self.settings.focal:
+            each = F.cross_entropy(logits, indices, ignore_index=VOID, reduction="none")
+            total = (each * focal_factor((-each).exp(), self.settings.focal)).sum()
+        else:
+            total = F.cross_entropy(logits, indices, ignore_index=VOID, reduction="sum")
+        terms = {"pixel": total / (indices != VOID).sum().clamp(min=1)}
         if self.settings.dice:
             terms["dice"] = self.settings.dice * dice_loss(logits, indices)
         return terms

@@ -6,20 +6,24 @@ from collections.abc import Iterator, Sequence
 from typing import Literal
 
 import numpy as np
+import pyarrow as pa
+import torch
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from oneglance.annotations import Annotation, Instance, Tags, changed
 from oneglance.data.geometry import Frame
-from oneglance.tasks.base import FeatureSpec, Outputs, Targets, Task, TaskSettings, known_mask, masked_mean
+from oneglance.manifest import Manifest
+from oneglance.tasks.base import FeatureSpec, Outputs, Targets, Task, known_mask, masked_mean
 from oneglance.tasks.charts import Chart, Curves, Series, Table, share, thinned
 from oneglance.tasks.classification import PooledLinear
+from oneglance.tasks.imbalance import ImbalanceSettings, balanced_weights, focal_factor
 from oneglance.tasks.object_metric import AnswerMetric
 from oneglance.tasks.region_heads import RegionLinear
 
 
-class TaggingSettings(TaskSettings):
+class TaggingSettings(ImbalanceSettings):
     """`kind: tagging`: which of the tags hold?"""
 
     kind: Literal["tagging"] = "tagging"
@@ -48,7 +52,22 @@ class Tagging(Task[TaggingSettings]):
         }
 
     def head(self, spec: FeatureSpec) -> nn.Module:
-        return PooledLinear(spec, len(self.classes), self.settings.dropout)
+        head = PooledLinear(spec, len(self.classes), self.settings.dropout)
+        if self.settings.class_balanced:
+            head.class_weights = torch.ones(len(self.classes), 2)
+        return head
+
+    def learn_statistics(self, manifest: Manifest, rows: np.ndarray, head: nn.Module) -> None:
+        """Weights float [C, 2] of a tag that fails and that holds, from the images where it is known."""
+        if self.settings.class_balanced and isinstance(head, PooledLinear):
+            counts = np.zeros((len(self.classes), 2), np.int64)
+            for one in manifest.table[self.name].take(pa.array(rows)).to_pylist():
+                known = known_mask(one["annotated"], self.classes)
+                held = np.array([name in one["names"] for name in self.classes])
+                counts[:, 1] += known & held
+                counts[:, 0] += known & ~held
+            weights = balanced_weights(counts, self.settings.class_balanced)
+            head.class_weights = torch.from_numpy(weights).float().to(head.linear.weight.device)
 
     @property
     def attributes(self) -> tuple[str, ...]:
@@ -69,7 +88,15 @@ class Tagging(Task[TaggingSettings]):
         return RegionLinear(channels, len(self.classes), self.settings.dropout)
 
     def loss(self, outputs: Outputs, targets: Targets) -> dict[str, Tensor]:
-        each = F.binary_cross_entropy_with_logits(outputs["logits"].float(), targets["tags"], reduction="none")
+        logits, tags = outputs["logits"].float(), targets["tags"]
+        each = F.binary_cross_entropy_with_logits(logits, tags, reduction="none")
+        if self.settings.focal:
+            each = each * focal_factor(
+                torch.where(tags > 0, logits.sigmoid(), (-logits).sigmoid()), self.settings.focal
+            )
+        if "class_weights" in outputs:
+            weights = outputs["class_weights"]
+            each = each * torch.where(tags > 0, weights[..., 1], weights[..., 0])
         return {"tags": masked_mean(each, targets["known"])}
 
     def decode(self, outputs: Outputs, frames: Sequence[Frame]) -> list[Annotation]:

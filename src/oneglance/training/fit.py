@@ -22,6 +22,7 @@ from oneglance.config import Config
 from oneglance.data.dataset import AnnotatedImages, Batch
 from oneglance.data.loader import TrainLoader, default_workers, evaluation_batches
 from oneglance.data.mixing import MixedBatches
+from oneglance.data.repeat import repeat_factors, repeated
 from oneglance.errors import OneglanceError, Problem, Problems, nearest
 from oneglance.evaluation.evaluate import Scores, evaluate, mean_relative_score
 from oneglance.manifest import Manifest
@@ -247,6 +248,10 @@ class Training:
         # An image that several sources label counts for the first: a few such images are no source of their own.
         firsts = np.array([name.split("+")[0] for name in names], object)
         mixed = {name: rows[firsts == name] for name in dict.fromkeys(firsts)}
+        if self.config.mixing.repeat:
+            factors = np.ones(len(self.manifest))
+            factors[rows] = repeat_factors(self.manifest, rows, self.config.mixing.repeat)
+            mixed = {name: repeated(of, factors[of], settings.seed) for name, of in mixed.items()}
         augment = {name: self.config.augment_of(name) for name in sources}
         images = AnnotatedImages(
             self.manifest, active, settings.size, augment=augment, partners=sources, seed=settings.seed

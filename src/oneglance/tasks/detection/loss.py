@@ -10,16 +10,18 @@ from torchvision.ops import complete_box_iou_loss
 from oneglance.tasks.base import Outputs, Targets
 from oneglance.tasks.detection.assign import Assignment, assign, inside
 from oneglance.tasks.detection.head import boxes_xyxy, distances_of, distribution_loss
+from oneglance.tasks.imbalance import focal_factor
 
 TOP_MANY, TOP_ONE = 10, 1
 
 
-def detection_loss(outputs: Outputs, targets: Targets) -> dict[str, Tensor]:
+def detection_loss(outputs: Outputs, targets: Targets, focal: float = 0.0) -> dict[str, Tensor]:
     """The terms ``class``, ``box``, ``sides`` and ``single``, each normalised by the summed quality of its cells.
 
     Outputs as :class:`DetectionHead` gives them. Targets: ``boxes`` float [n, M, 4] input pixels, ``labels`` int64
     [n, M], ``state`` int64 [n, M] (0 padding, 1 object, 2 to be ignored), ``known`` bool [n, C]. A class that was not
-    looked for in an image, and a cell in the box of an ignored object (for its class), cost nothing.
+    looked for in an image, and a cell in the box of an ignored object (for its class), cost nothing. ``focal``: class
+    losses go with the power of how far off the answer is (quality focal loss, Li et al. 2020).
     """
     anchors = outputs["anchors"]
     distances = distances_of(outputs["sides"])
@@ -45,20 +47,22 @@ def detection_loss(outputs: Outputs, targets: Targets) -> dict[str, Tensor]:
     sides = (torch.cat([anchors[:, :2] - safe[..., :2], safe[..., 2:] - anchors[:, :2]], -1)) / anchors[:, 2:]
     binned = distribution_loss(outputs["sides"], sides)
     return {
-        "class": 0.5 * _class_loss(outputs["classes"], many, labels, matters),
+        "class": 0.5 * _class_loss(outputs["classes"], many, labels, matters, focal),
         "box": 7.5 * (overlap * weight).sum() / total,
         "sides": 1.5 * (binned * weight).sum() / total,
-        "single": 0.5 * _class_loss(outputs["single"], one, labels, matters),
+        "single": 0.5 * _class_loss(outputs["single"], one, labels, matters, focal),
     }
 
 
-def _class_loss(logits: Tensor, assignment: Assignment, labels: Tensor, matters: Tensor) -> Tensor:
+def _class_loss(logits: Tensor, assignment: Assignment, labels: Tensor, matters: Tensor, focal: float) -> Tensor:
     logits = logits.float()
     target = torch.zeros_like(logits)
     if labels.shape[1]:
         chosen = labels.gather(1, assignment.instance)
         target.scatter_(2, chosen[..., None], assignment.quality[..., None])
     each = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
+    if focal:
+        each = each * focal_factor(1 - (logits.sigmoid() - target).abs(), focal)
     each = torch.where(matters | (target > 0), each, torch.zeros_like(each))
     return each.sum() / assignment.quality.sum().clamp(min=1)
 

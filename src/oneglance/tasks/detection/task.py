@@ -13,14 +13,15 @@ from torchvision.ops import batched_nms
 
 from oneglance.annotations import Annotation, Instance, Instances
 from oneglance.data.geometry import Frame
-from oneglance.tasks.base import FeatureSpec, Outputs, Targets, Task, TaskSettings, known_mask
+from oneglance.tasks.base import FeatureSpec, Outputs, Targets, Task, known_mask
 from oneglance.tasks.detection.head import DetectionHead, boxes_xyxy, distances_of
 from oneglance.tasks.detection.loss import detection_loss
 from oneglance.tasks.detection.matching import matched_quality
 from oneglance.tasks.detection.metric import DetectionMetric, looked_for
+from oneglance.tasks.imbalance import FocalSettings
 
 
-class DetectionSettings(TaskSettings):
+class DetectionSettings(FocalSettings):
     """`kind: detection`: what is where?"""
 
     kind: Literal["detection"] = "detection"
@@ -68,7 +69,7 @@ class Detection(Task[DetectionSettings]):
         return DetectionHead(spec, len(self.classes), self.settings.width)
 
     def loss(self, outputs: Outputs, targets: Targets) -> dict[str, Tensor]:
-        return detection_loss(outputs, targets)
+        return detection_loss(outputs, targets, self.settings.focal)
 
     def decode(self, outputs: Outputs, frames: Sequence[Frame]) -> list[Annotation]:
         boxes = boxes_xyxy(distances_of(outputs["sides"]), outputs["anchors"])
