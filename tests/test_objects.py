@@ -181,3 +181,10 @@ def test_labels_on_objects_are_counted_by_their_images_and_classes(folder):
     }
     assert of["colour"].classes == {"red": 1}
     assert never_labelled(manifest) == {"colour": ["blue"]}
+
+
+def test_a_source_of_masks_must_say_whose_they_are():
+    used = {name: TASKS[name] for name in ("objects", "outline")}
+    coco = {"format": "coco", "labels": "l.json", "tasks": ["objects"]}
+    with pytest.raises(OneglanceError, match=r"sources.1.tasks: 'outline' .* objects of 'objects'; name that task too"):
+        parse_config({"tasks": used, "sources": [coco, {**coco, "tasks": ["outline"]}]})

@@ -110,6 +110,12 @@ class Config(BaseModel):
             for name in source.tasks:
                 if name not in self.tasks:
                     raise ValueError(f"sources.{i}.tasks: no task is called {name!r}{nearest(name, self.tasks)}")
+                task = self.tasks[name]
+                if not KINDS[task.kind][1].on_image and task.parent in self.tasks and task.parent not in source.tasks:
+                    raise ValueError(
+                        f"sources.{i}.tasks: {name!r} has its labels on the objects of {task.parent!r}; name that "
+                        "task too"
+                    )
         fed = {name for source in self.sources for name in source.tasks}
         for name in self.tasks:
             if name not in fed:
