@@ -9,10 +9,10 @@ from torch.nn import functional as F
 from oneglance.tasks.base import Features, FeatureSpec
 
 
-def conv_norm(inputs: int, outputs: int, kernel: int = 3, groups: int = 1) -> nn.Sequential:
-    """Convolution, GroupNorm, SiLU. GroupNorm, since a task may be labelled on a handful of a batch's images."""
+def conv_norm(inputs: int, outputs: int, kernel: int = 3, groups: int = 1, stride: int = 1) -> nn.Sequential:
+    """Convolution, GroupNorm, SiLU. GroupNorm, since a step may hold a handful of a task's images or objects."""
     return nn.Sequential(
-        nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, groups=groups, bias=False),
+        nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, groups=groups, bias=False),
         nn.GroupNorm(8, outputs),
         nn.SiLU(inplace=True),
     )

@@ -6,13 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from oneglance.tasks.base import Outputs
-
-
-def conv_norm(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
-    """3x3 convolution, GroupNorm, SiLU. GroupNorm, since a step may hold one object or hundreds."""
-    return nn.Sequential(
-        nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False), nn.GroupNorm(8, outputs), nn.SiLU(inplace=True)
-    )
+from oneglance.tasks.pyramid import conv_norm
 
 
 class RegionVector(nn.Module):
@@ -20,7 +14,7 @@ class RegionVector(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.reduce = nn.Sequential(conv_norm(channels, 2 * channels, 2), conv_norm(2 * channels, 2 * channels))
+        self.reduce = nn.Sequential(conv_norm(channels, 2 * channels, stride=2), conv_norm(2 * channels, 2 * channels))
 
     def forward(self, features: Tensor) -> Tensor:
         """Of features float [R, channels, S, S]."""
