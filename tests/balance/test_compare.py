@@ -92,9 +92,8 @@ def test_recording_changes_no_gradient():
 
 @pytest.mark.parametrize("at", ["features", "channels", "parameters"])
 def test_with_equal_factors_the_way_through_the_cut_gives_the_gradient_of_the_sum(at, monkeypatch):
-    monkeypatch.setattr(
-        "oneglance.balance.gradients.GradientMethod.weights", lambda self, gramian, *_: gramian[0] * 0 + 1
-    )
+    factors = "oneglance.balance.gradients.GradientMethod.factors"
+    monkeypatch.setattr(factors, lambda self, gramian, *_: gramian[0] * 0 + 1)
     net, images = Small("abc"), images_of(PARTLY)
     one = step(balance_of("upgrad", net, at=at), net, [images])
     other = step(balance_of("sum", net), net, [images])

@@ -47,8 +47,9 @@ class Balance:
 
     A factor multiplies each task's weighted loss (or, by the gradient methods, its gradient from the shared maps on;
     heads then learn from the plain weighted loss). The magnitudes of a step's factors sum to the number of tasks in it,
-    as in the plain sum, whatever the method: so a learning rate carries over. A task without a labelled image in the
-    step, of weight 0 or of gradient 0 has no part in it, and what the method keeps of it stays as it is.
+    as in the plain sum, whatever the method, so that a learning rate carries over; only UPGrad, DualProj, PCGrad and
+    GradVac, which are the plain sum until gradients conflict, have larger ones where they do. A task without a labelled
+    image in the step, of weight 0 or of gradient 0 has no part in it, and what the method keeps of it stays as it is.
 
     Args:
         settings: the method and its options.
@@ -339,8 +340,7 @@ class Balance:
     def _finish_gradients(self, method: gradients.GradientMethod | None) -> None:
         assert method is not None
         if not self._comparing:
-            kept = np.where(np.isin(np.arange(len(self.names)), self._present), self._decided, 0.0)
-            factors = kept * len(self._present) / max(np.abs(kept).sum(), 1e-30)
+            factors = np.where(np.isin(np.arange(len(self.names)), self._present), self._decided, 0.0)
             self.factors = self._moved(factors.tolist())
             for number, part in enumerate(self._parts):
                 self._through_trunk(part, factors, number)
@@ -355,9 +355,7 @@ class Balance:
         factors[self._present] = 1.0  # what is not finite must be seen by whoever checks the gradient
         if len(alive) > 1 and np.isfinite(gramian).all() and self.settings.method != "graddrop":
             chosen = np.array(alive)
-            found = method.weights(gramian[np.ix_(chosen, chosen)], chosen, self._step)
-            total = np.abs(found).sum()
-            factors[chosen] = found * (len(alive) / total) if total > 0 else 0.0
+            factors[chosen] = method.factors(gramian[np.ix_(chosen, chosen)], chosen, self._step)
         self._decided[alive] = factors[alive]
         self.factors = self._moved(factors.tolist())
         if self._recording:

@@ -35,8 +35,23 @@ class GradientMethod:
         if settings.method == "gradvac":
             self.state["target"] = torch.zeros(size, size, dtype=torch.float64)
 
+    def factors(self, gramian: Floats, tasks: np.ndarray, step: int) -> Floats:
+        """What the gradients are to be multiplied by, [K]: 1 each where all have one length and are at right angles.
+
+        Methods that are the plain sum until gradients conflict keep their own scale (as PCGrad's sum of projected
+        gradients does: without it the toy problem ends elsewhere); those whose scale means nothing or is a mean are
+        scaled until the magnitudes sum to K. Arguments: see :meth:`weights`.
+        """
+        found = self.weights(gramian, tasks, step)
+        if self.settings.method in ("pcgrad", "gradvac"):
+            return found
+        if self.settings.method in ("upgrad", "dualproj"):
+            return found * len(found)
+        total = float(np.abs(found).sum())
+        return found * (len(found) / total) if total > 0 else np.zeros_like(found)
+
     def weights(self, gramian: Floats, tasks: np.ndarray, step: int) -> Floats:
-        """Weights [K] of any scale.
+        """Weights [K] of the method's own scale.
 
         ``gramian`` float64 [K, K], positive diagonal; ``tasks`` int64 [K]: their numbers among all tasks.
         """

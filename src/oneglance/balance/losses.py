@@ -171,7 +171,7 @@ class Famo(_Above):
         both = present & torch.isfinite(fall)
         fall = torch.where(both, fall, torch.zeros_like(fall))
         z = _softmax(self.state["logit"], both)
-        self._adam("logit", z * (fall - (z * fall).sum()), both, self.settings.lr or 0.025, decay=1e-3)
+        self._adam("logit", z * (fall - (z * fall).sum()), both, self.settings.lr or 0.025, self.settings.gamma)
         self.state["before"] = torch.where(present, now, torch.full_like(now, float("nan")))
         return _softmax(self.state["logit"], present) / self.above(losses)
 

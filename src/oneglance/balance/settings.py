@@ -72,6 +72,7 @@ class BalanceSettings(BaseModel):
         default_factory=dict,
         description="The smallest value a task's loss can take (default 0), for `famo`, `stch` and `geometric`.",
     )
+    gamma: float = Field(1e-3, ge=0, description="Of `famo`: weight decay of its logits; the larger, the more equal.")
     c: float = Field(0.4, ge=0, description="Of `cagrad`: how far from the mean gradient it may go; 0: not at all.")
     alpha: float = Field(2.0, gt=0, description="Of `fairgrad`: 1 is `nash_mtl`; the larger, the more max-min fair.")
     beta: float = Field(0.01, ge=0, le=1, description="Of `gradvac`: how fast the cosines it aims at follow.")
