@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, PngImagePlugin
 
 from oneglance import decode as module
 from oneglance.data.geometry import warp_image
@@ -224,7 +224,7 @@ def through_pil(
     data: bytes, monkeypatch: pytest.MonkeyPatch, enough: tuple[int, int] | None = None
 ) -> np.ndarray | str:
     with monkeypatch.context() as patch:
-        patch.setattr(module, "_ordinary_jpeg", lambda *_: None)
+        patch.setattr(module, "_turbo", lambda *_: None)
         return outcome(data, enough)
 
 
@@ -256,15 +256,25 @@ def test_an_ordinary_jpeg_takes_the_short_way_and_no_other(tmp_path: Path) -> No
 
     def short(image: Image.Image, **options: object) -> bool:
         image.save(path, "JPEG", **options)
-        with module._opened(path) as (opened, orientation):
-            return module._ordinary_jpeg(opened, orientation, 1, False) is not None
+        with path.open("rb") as file:
+            return module._plain_jpeg(file, None, False) is not None
 
     colour = Image.fromarray(picture())
     assert short(colour)
+    assert short(colour, icc_profile=b"a profile of colours")
     assert not short(colour, exif=exif(6))
+    assert not short(colour, exif=exif(1))
+    assert not short(colour, xmp=b"<x/>")
     assert not short(colour.convert("L"))
     assert not short(colour.convert("CMYK"))
     assert not short(colour.crop((0, 0, 12, 32)))
+
+
+def test_a_jpeg_with_exif_that_lies_upright_is_not_left_to_pil(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.jpg"
+    Image.fromarray(picture()).save(path, exif=exif(1))
+    monkeypatch.setattr(module, "_loaded", lambda *_: pytest.fail("PIL decoded it"))
+    assert decode(path).shape == (32, 48, 3)
 
 
 def test_pil_judges_a_jpeg_that_is_not_whole(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -461,6 +471,36 @@ def test_mask_numbers_stay(tmp_path: Path, ids: np.ndarray) -> None:
         assert found.dtype == np.uint8
         assert found.flags.writeable
         np.testing.assert_array_equal(found, ids)
+
+
+def test_a_damaged_mask_is_never_read_as_another(tmp_path: Path) -> None:
+    """Whatever byte is spoilt, and wherever the file is cut (with and without its end)."""
+    path, ids = tmp_path / "a.png", np.kron(RNG.integers(0, 5, (5, 6), np.uint8), np.ones((8, 8), np.uint8))
+    Image.fromarray(ids).save(path)
+    data = path.read_bytes()
+    assert module._plain_png(io.BytesIO(data)) is not None
+    spoilt = [data[:k] + bytes([data[k] ^ 0x55]) + data[k + 1 :] for k in range(len(data))]
+    cut = [data[:k] + end for k in range(len(data) - 12) for end in (b"", data[-12:])]
+    for one in spoilt + cut:
+        found = module._plain_png(io.BytesIO(one))
+        assert found is None or np.array_equal(found, ids)
+    path.write_bytes(data[: len(data) // 2])
+    with pytest.raises(ImageError, match=r"a\.png"):
+        decode_mask(path)
+
+
+def test_a_mask_of_plain_grey_need_not_go_through_pil(tmp_path: Path, ids: np.ndarray, monkeypatch) -> None:
+    said = PngImagePlugin.PngInfo()
+    said.add_text("Software", "an annotation tool")
+    Image.fromarray(ids).save(tmp_path / "a.png", dpi=(72, 72), pnginfo=said)
+    expected = np.asarray(Image.open(tmp_path / "a.png"))
+    monkeypatch.setattr(module, "_loaded", lambda *_: pytest.fail("PIL decoded it"))
+    np.testing.assert_array_equal(decode_mask(tmp_path / "a.png"), expected)
+    monkeypatch.undo()
+    for number, options in enumerate(({"exif": exif(6)}, {"transparency": 3}, {"bits": 4})):
+        Image.fromarray(ids % 16).save(tmp_path / f"{number}.png", **options)
+        with (tmp_path / f"{number}.png").open("rb") as file:
+            assert module._plain_png(file) is None
 
 
 def test_mask_of_sixteen_bits(tmp_path: Path, ids: np.ndarray) -> None:

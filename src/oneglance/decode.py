@@ -21,7 +21,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 
 import cv2
 import numpy as np
@@ -88,8 +88,7 @@ def decode(path: str | Path, *, enough: tuple[int, int] | None = None) -> NDArra
     Raises:
         ImageError: naming the file and the reason.
     """
-    with _opened(path) as (image, orientation):
-        return _read(image, orientation, enough)
+    return _decode(path, str(path), enough)
 
 
 def decode_padded(path: str | Path, *, enough: tuple[int, int] | None = None) -> NDArray[np.uint8]:
@@ -97,14 +96,12 @@ def decode_padded(path: str | Path, *, enough: tuple[int, int] | None = None) ->
 
     What is to be warped anyway is warped faster from it.
     """
-    with _opened(path) as (image, orientation):
-        return _read(image, orientation, enough, padded=True)
+    return _decode(path, str(path), enough, padded=True)
 
 
 def decode_bytes(data: bytes, name: str = "image", *, enough: tuple[int, int] | None = None) -> NDArray[np.uint8]:
     """:func:`decode` for the content of a file; ``name`` is what messages call it."""
-    with _opened(io.BytesIO(data), name) as (image, orientation):
-        return _read(image, orientation, enough)
+    return _decode(io.BytesIO(data), name, enough)
 
 
 def decode_mask(path: str | Path) -> NDArray[np.uint8] | NDArray[np.int32]:
@@ -115,6 +112,10 @@ def decode_mask(path: str | Path) -> NDArray[np.uint8] | NDArray[np.int32]:
     Raises:
         ImageError: also for colour masks, and for JPEGs, whose compression changes the numbers.
     """
+    with _file_of(path, str(path)) as file:
+        plain = _plain_png(file)
+    if plain is not None:
+        return plain
     with _opened(path) as (image, orientation):
         if image.format in ("JPEG", "MPO"):
             raise _Unusable("a JPEG can't hold a mask: its compression changes the numbers; save it as PNG")
@@ -176,28 +177,32 @@ def _opened(source: str | Path | IO[bytes], name: str | None = None) -> Iterator
 
     All that goes wrong with it inside the ``with`` becomes an ImageError.
     """
-    name = str(source) if name is None else name
-    with _reasons(name):
-        file = Path(source).open("rb") if isinstance(source, (str, Path)) else source  # noqa: SIM115
-        with file:
-            try:
-                with _quiet():
-                    image = Image.open(file, formats=FORMATS)
-                    orientation = _orientation(image)
-            except UnidentifiedImageError:
-                raise _Unusable(_what_it_is(file)) from None
-            with image:
-                _check_size(image.size)
-                if image.format != "MPO" and getattr(image, "is_animated", False):
-                    # A camera's MPO holds the picture first and a preview (or the other eye's view) after it.
-                    with _quiet():  # counting reads on in the file
-                        n = getattr(image, "n_frames", 2)
-                    raise _Unusable(
-                        f"TIFF of {n} pages; export one page"
-                        if image.format == "TIFF"
-                        else f"animated image with {n} frames; export one frame"
-                    )
-                yield image, orientation
+    with _file_of(source, str(source) if name is None else name) as file:
+        try:
+            with _quiet():
+                image = Image.open(file, formats=FORMATS)
+                orientation = _orientation(image)
+        except UnidentifiedImageError:
+            raise _Unusable(_what_it_is(file)) from None
+        with image:
+            _check_size(image.size)
+            if image.format != "MPO" and getattr(image, "is_animated", False):
+                # A camera's MPO holds the picture first and a preview (or the other eye's view) after it.
+                with _quiet():  # counting reads on in the file
+                    n = getattr(image, "n_frames", 2)
+                raise _Unusable(
+                    f"TIFF of {n} pages; export one page"
+                    if image.format == "TIFF"
+                    else f"animated image with {n} frames; export one frame"
+                )
+            yield image, orientation
+
+
+@contextmanager
+def _file_of(source: str | Path | IO[bytes], name: str) -> Iterator[IO[bytes]]:
+    """The file, open for reading; all that goes wrong with it inside the ``with`` becomes an ImageError."""
+    with _reasons(name), open(source, "rb") if isinstance(source, (str, Path)) else source as file:  # noqa: PTH123
+        yield file
 
 
 @contextmanager
@@ -296,14 +301,32 @@ def _what_it_is(file: IO[bytes]) -> str:
 # --- pixels ------------------------------------------------------------------------------------------------
 
 
+def _decode(
+    source: str | Path | IO[bytes], name: str, enough: tuple[int, int] | None, padded: bool = False
+) -> NDArray[np.uint8]:
+    """The pixels of a file, uint8 [H, W, 3], or [H, W, 4] if ``padded``."""
+    with _file_of(source, name) as file:
+        pixels = _plain_jpeg(file, enough, padded)
+        if pixels is not None:
+            return pixels
+        file.seek(0)
+        with _opened(file, name) as (image, orientation):
+            return _read(image, orientation, enough, padded)
+
+
 def _read(
-    image: ImageFile.ImageFile, orientation: int, enough: tuple[int, int] | None, padded: bool = False
+    image: ImageFile.ImageFile, orientation: int, enough: tuple[int, int] | None, padded: bool
 ) -> NDArray[np.uint8]:
     """The pixels of an opened image, uint8 [H, W, 3], or [H, W, 4] if ``padded``."""
-    divisor = 1 if enough is None else _divisor(image, orientation, enough)
-    pixels = _ordinary_jpeg(image, orientation, divisor, padded)
-    if pixels is not None:
-        return pixels
+    divisor = 1
+    if image.format in ("JPEG", "MPO"):
+        divisor = _divisor(image.size, orientation, enough)
+    if image.format == "JPEG" and image.mode == "RGB" and orientation == 1 and image.fp is not None:
+        image.fp.seek(0)
+        data = _content(image.fp, b"", _LARGEST_JPEG)
+        pixels = None if data is None else _turbo(data, image.size, divisor, padded)
+        if pixels is not None:
+            return pixels
     if divisor > 1:
         image.draft(image.mode, (image.width // divisor, image.height // divisor))
     loaded = _loaded(image, orientation)
@@ -314,45 +337,101 @@ def _read(
     return cv2.cvtColor(_rgb(loaded), cv2.COLOR_RGB2RGBA)
 
 
-def _divisor(image: Image.Image, orientation: int, enough: tuple[int, int]) -> int:
-    """The largest of 1, 2, 4, 8 by which a JPEG can be reduced while it is decoded and leave ``enough`` (height,
-    width)."""
-    if image.format not in ("JPEG", "MPO"):
+def _divisor(size: tuple[int, int], orientation: int, enough: tuple[int, int] | None) -> int:
+    """The largest of 1, 2, 4, 8 by which a JPEG of this (width, height) can be reduced while it is decoded and leave
+    ``enough`` (height, width)."""
+    if enough is None:
         return 1
     height, width = (max(1, side) for side in (enough if orientation not in _SWAPS_SIDES else enough[::-1]))
     for s in (8, 4, 2):
         # The last column of the reduced image may reach over the edge of the original. Turned round, it would
         # be the first, and every pixel would lie a fraction off: such an image is left whole.
-        whole_x = orientation not in _MIRRORS_X or image.width % s == 0
-        whole_y = orientation not in _MIRRORS_Y or image.height % s == 0
-        if image.width // s >= width and image.height // s >= height and whole_x and whole_y:
+        whole_x = orientation not in _MIRRORS_X or size[0] % s == 0
+        whole_y = orientation not in _MIRRORS_Y or size[1] % s == 0
+        if size[0] // s >= width and size[1] // s >= height and whole_x and whole_y:
             return s
     return 1
 
 
-def _ordinary_jpeg(
-    image: ImageFile.ImageFile, orientation: int, divisor: int, padded: bool
-) -> NDArray[np.uint8] | None:
-    """The pixels of a flawless RGB JPEG that lies upright; None for all else, on which PIL decides.
+def _content(file: IO[bytes], beginning: bytes, largest: int) -> bytes | None:
+    """What is in the file; None if it begins otherwise or has more bytes than that."""
+    if file.read(len(beginning)) != beginning or file.seek(0, os.SEEK_END) > largest:
+        return None
+    file.seek(0)
+    return file.read()
+
+
+def _plain_jpeg(file: IO[bytes], enough: tuple[int, int] | None, padded: bool) -> NDArray[np.uint8] | None:
+    """The pixels of a JPEG whose header says nothing that needs PIL (no EXIF, no XMP, no second picture; in colour);
+    None for all else."""
+    data = _content(file, b"\xff\xd8\xff", _LARGEST_JPEG)
+    if data is None:
+        return None
+    at = 2
+    while (marker := data[at : at + 2]) and marker[0] == 0xFF and marker[1:] != _START_OF_SCAN:
+        if marker[1:] == _EXIF_OR_XMP or (marker[1:] == _APP2 and data[at + 4 : at + 7] == b"MPF"):
+            return None
+        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    try:
+        height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
+    except ValueError:
+        return None
+    if colours != "YCbCr" or too_large((width, height)):
+        return None
+    return _turbo(data, (width, height), _divisor((width, height), 1, enough), padded)
+
+
+#: Of a JPEG's segments: where the pixels begin; APP1, EXIF and XMP, which may say how the picture is to be turned;
+#: APP2, which says (among much else) that more pictures follow.
+_START_OF_SCAN, _EXIF_OR_XMP, _APP2 = b"\xda", b"\xe1", b"\xe2"
+
+
+def _turbo(data: bytes, size: tuple[int, int], divisor: int, padded: bool) -> NDArray[np.uint8] | None:
+    """The pixels of a flawless colour JPEG of this (width, height) that lies upright; None for all else, on which PIL
+    decides.
 
     The same library below, libjpeg-turbo, with the same settings gives the same pixels as through PIL, in two
     thirds of the time. It is strict: whatever it warns of (a file cut short, damaged data) is PIL's to judge.
     """
-    if image.format != "JPEG" or image.mode != "RGB" or orientation != 1 or min(image.size) < _SMALL:
+    if min(size) < _SMALL:
         return None
-    file = image.fp
-    if file is None or file.seek(0, os.SEEK_END) > _LARGEST_JPEG:
-        return None
-    file.seek(0)
-    height, width = -(-image.height // divisor), -(-image.width // divisor)
+    height, width = -(-size[1] // divisor), -(-size[0] // divisor)
     try:
         pixels: NDArray[np.uint8] = simplejpeg.decode_jpeg(
-            file.read(), "RGBX" if padded else "RGB", fastdct=False, fastupsample=False,
+            data, "RGBX" if padded else "RGB", fastdct=False, fastupsample=False,
             min_height=height, min_width=width, strict=True,
         )  # fmt: skip
     except ValueError:
         return None
     return pixels if pixels.shape[:2] == (height, width) else None
+
+
+def _plain_png(file: IO[bytes]) -> NDArray[np.uint8] | None:
+    """The numbers of a whole PNG with eight bits of grey and no transparency, uint8 [H, W]; None for all else."""
+    data = _content(file, _PNG, _LARGEST_PNG)
+    if data is None or data[24:29] != _EIGHT_BITS_OF_GREY:
+        return None
+    size = (int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big"))
+    if too_large(size):
+        return None
+    at = 33
+    while (kind := data[at + 4 : at + 8]) in _MEANS_NOTHING:
+        at += 12 + int.from_bytes(data[at : at + 4], "big")
+    if kind != b"IDAT" or not data.endswith(_PNG_END):
+        return None
+    values = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if values is None or values.dtype != np.uint8 or values.shape != size[::-1]:
+        return None
+    return cast(NDArray[np.uint8], values)
+
+
+_PNG, _PNG_END = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", b"\0\0\0\0IEND\xaeB`\x82"
+#: Depth, colour type, and the only compression, filter and order of rows that is ordinary.
+_EIGHT_BITS_OF_GREY = bytes([8, 0, 0, 0, 0])
+#: What may come between header and pixels and says nothing about the numbers (EXIF, transparency and frames do).
+_MEANS_NOTHING = (b"tIME", b"pHYs", b"tEXt", b"zTXt", b"gAMA", b"cHRM", b"sRGB", b"iCCP", b"bKGD")
+#: A larger file is read piece by piece, by PIL.
+_LARGEST_PNG = 16 << 20
 
 
 #: Below this side, two of libjpeg's scales may give the same size, and which it takes would be left to chance.

@@ -1,6 +1,7 @@
 """From a row to a sample: what is not labelled is absent, draws repeat themselves, broken files are named, mosaics keep
 only what all their tiles are labelled for."""
 
+import pickle
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from oneglance.data.augment import AugmentSettings
 from oneglance.data.dataset import AnnotatedImages, Batch, Sample, load_segments
 from oneglance.data.loader import Packed, TrainLoader, evaluation_batches
 from oneglance.data.mixing import Draw, MixedBatches, MixingSettings
+from oneglance.data.slots import Slots
 from oneglance.decode import ImageError
 from oneglance.errors import Problem
 from oneglance.manifest import Manifest
@@ -191,10 +193,14 @@ def test_the_number_of_workers_changes_nothing(rows, workers):
     images = images_of(labelled(rows, [{"kind": Label("a")}] * 8), AugmentSettings(rotate=5))
 
     def epochs(count: int) -> list[Batch]:
-        loader = TrainLoader(images, MixedBatches({"s": np.arange(8)}, 4, MixingSettings(), seed=0), count)
+        # More batches than slots, all kept: what a worker writes later must not reach them.
+        draws = MixedBatches({"s": np.arange(8)}, 4, MixingSettings(), seed=0, length=40)
+        loader = TrainLoader(images, draws, count)
         return [batch for epoch in range(2) for batches in loader.epoch(epoch) for batch in batches]
 
-    for one, other in zip(epochs(workers), epochs(0), strict=True):
+    expected = epochs(0)
+    assert len(expected) == 20
+    for one, other in zip(epochs(workers), expected, strict=True):
         assert torch.equal(one.images, other.images)
         assert one.indices == other.indices
 
@@ -219,6 +225,23 @@ def test_a_batch_comes_out_of_its_packing_as_it_went_in(rows):
     assert {t.untyped_storage().data_ptr() for t in (found.images, *found.rows.values())} == {
         packed.memory.untyped_storage().data_ptr()
     }
+
+
+def test_a_batch_lies_in_its_slot_if_it_fits_there(rows):
+    images = images_of(labelled(rows[:4], [{"kind": Label("a"), "ground": mask(rows[0])}] * 4))
+    expected = images.batch(range(4))
+    roomy, tight = Slots(2, 4 * 2 * images.bytes_of_image), Slots(2, 4 * images.bytes_of_image)
+    for slots in (roomy, tight):
+        packed = Packed.of(images.batch(range(4), slots[1]), slots, 1)
+        assert (packed.memory == (slots.number, 1)) == (slots is roomy)
+        found = packed.unpack()
+        slots[1].zero_()
+        assert torch.equal(found.images, expected.images)
+        assert all(
+            torch.equal(found.targets["ground"][key], value) for key, value in expected.targets["ground"].items()
+        )
+    with pytest.raises(TypeError, match="inherited"):
+        pickle.dumps(roomy)
 
 
 def test_evaluation_goes_through_its_rows_once_in_order(rows):

@@ -130,9 +130,18 @@ class AnnotatedImages(Dataset):
     def __getitem__(self, key: Draw | int) -> Sample | Problem:
         return self._samples([key], np.empty((1, *self.size, 3), np.uint8))[0]
 
-    def batch(self, keys: Sequence[Draw | int]) -> Batch:
-        """The samples of these keys as a batch; what can't be read is in its ``problems``."""
-        pixels = np.empty((len(keys), *self.size, 3), np.uint8)
+    @property
+    def bytes_of_image(self) -> int:
+        """What one image takes in a batch."""
+        return self.size[0] * self.size[1] * 3
+
+    def batch(self, keys: Sequence[Draw | int], into: Tensor | None = None) -> Batch:
+        """The samples of these keys as a batch; what can't be read is in its ``problems``.
+
+        ``into``: memory, uint8 [at least len(keys) * bytes_of_image], whose beginning the images are put into.
+        """
+        shape = (len(keys), *self.size, 3)
+        pixels = np.empty(shape, np.uint8) if into is None else into[: math.prod(shape)].view(shape).numpy()
         samples = self._samples(keys, pixels)
         good = [k for k, sample in enumerate(samples) if isinstance(sample, Sample)]
         return collate(self.tasks, samples, pixels if len(good) == len(keys) else pixels[good])

@@ -6,7 +6,7 @@ import ctypes
 import math
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from oneglance.data.dataset import AnnotatedImages, Batch
 from oneglance.data.mixing import Draw, MixedBatches
+from oneglance.data.slots import Slots, slots_of
 
 
 def default_workers() -> int:
@@ -28,38 +29,41 @@ def default_workers() -> int:
 class Packed:
     """A batch on its way from a worker to the main process: all its tensors in one piece of memory.
 
-    Sharing a tensor between processes has its price however small it is, and a batch of many tasks
-    has dozens; so there is only one to share (and to pin, for a GPU).
+    ``memory``: the piece, uint8; or the numbers of :class:`Slots` and of the one of them that holds it, which is to be
+    read before the worker writes there again.
     """
 
-    memory: Tensor
+    memory: Tensor | tuple[int, int]
     places: list[tuple[int, torch.dtype, tuple[int, ...]]]
     rest: Batch
 
     @classmethod
-    def of(cls, batch: Batch) -> Packed:
-        """The batch packed; its tensors are copied."""
+    def of(cls, batch: Batch, slots: Slots | None = None, slot: int = 0) -> Packed:
+        """The batch packed, into a slot if it fits there; its tensors are copied (but for images that lie there)."""
         tensors = [batch.images.permute(0, 2, 3, 1), *batch.rows.values()]
         tensors += [tensor for of_task in batch.targets.values() for tensor in of_task.values()]
         places, size = [], 0
         for tensor in tensors:
             places.append((size, tensor.dtype, tuple(tensor.shape)))
             size += -(-tensor.nbytes // _ALIGNED) * _ALIGNED
-        packed = cls(_memory(size), places, batch)
-        for view, tensor in zip(packed._views(), tensors, strict=True):
-            view.copy_(tensor)
+        fits = slots is not None and size <= slots.size
+        memory = slots[slot] if slots is not None and fits else _memory(size)
+        for view, tensor in zip(_views(memory, places), tensors, strict=True):
+            if view.data_ptr() != tensor.data_ptr():
+                view.copy_(tensor)
         nothing = torch.empty(0)
-        packed.rest = replace(
+        rest = replace(
             batch,
             images=nothing,
             rows=dict.fromkeys(batch.rows, nothing),
             targets={name: dict.fromkeys(of_task, nothing) for name, of_task in batch.targets.items()},
         )
-        return packed
+        return cls((slots.number, slot) if slots is not None and fits else memory, places, rest)
 
     def unpack(self) -> Batch:
-        """The batch; its tensors are views of the packed memory."""
-        views = self._views()
+        """The batch; its tensors are views of one piece of memory that is its own."""
+        memory = self.memory if isinstance(self.memory, Tensor) else self._seen().clone()
+        views = _views(memory, self.places)
         return replace(
             self.rest,
             images=next(views).permute(0, 3, 1, 2),
@@ -69,12 +73,20 @@ class Packed:
 
     def pin_memory(self, device: str | None = None) -> Packed:
         """Called by the DataLoader where there is a GPU."""
-        return replace(self, memory=self.memory.pin_memory())
+        return replace(self, memory=self._seen().pin_memory())
 
-    def _views(self) -> Iterator[Tensor]:
-        for start, dtype, shape in self.places:
-            length = math.prod(shape) * dtype.itemsize
-            yield self.memory[start : start + length].view(dtype).view(shape)
+    def _seen(self) -> Tensor:
+        if isinstance(self.memory, Tensor):
+            return self.memory
+        number, slot = self.memory
+        start, dtype, shape = self.places[-1]
+        return slots_of(number)[slot][: start + math.prod(shape) * dtype.itemsize]
+
+
+def _views(memory: Tensor, places: list[tuple[int, torch.dtype, tuple[int, ...]]]) -> Iterator[Tensor]:
+    for start, dtype, shape in places:
+        length = math.prod(shape) * dtype.itemsize
+        yield memory[start : start + length].view(dtype).view(shape)
 
 
 _ALIGNED = 64
@@ -96,13 +108,61 @@ _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 
 
 class _Batches(Dataset):
-    """Packed batches, by the keys of their samples: what a worker does."""
+    """Packed batches, by a slot and the keys of their samples: what a worker does."""
 
-    def __init__(self, images: AnnotatedImages) -> None:
-        self.images = images
+    def __init__(self, images: AnnotatedImages, slots: Slots | None) -> None:
+        self.images, self.slots = images, slots
 
-    def __getitem__(self, keys: Sequence[Draw | int]) -> Packed:
-        return Packed.of(self.images.batch(keys))
+    def __getitem__(self, at: tuple[int, Sequence[Draw | int]]) -> Packed:
+        slot, keys = at
+        if self.slots is None:
+            return Packed.of(self.images.batch(keys))
+        return Packed.of(self.images.batch(keys, self.slots[slot]), self.slots, slot)
+
+
+class _InTurn:
+    """A sampler's batches, each with the slot that it is to be put into: slots are taken in turn."""
+
+    def __init__(self, keys: MixedBatches | Sequence[Sequence[Draw | int]], slots: int) -> None:
+        self.keys, self.slots = keys, slots
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def __iter__(self) -> Iterator[tuple[int, Sequence[Draw | int]]]:
+        batches: Iterable[Sequence[Draw | int]] = self.keys
+        for number, keys in enumerate(batches):
+            yield number % self.slots, keys
+
+
+#: Batches that each worker makes ahead.
+_AHEAD = 3
+
+
+def _loader(
+    images: AnnotatedImages,
+    keys: MixedBatches | Sequence[Sequence[Draw | int]],
+    batch: int,
+    workers: int,
+    *,
+    lasting: bool,
+) -> DataLoader[Any]:
+    """A loader of packed batches of at most so many images; ``lasting``: its workers live from epoch to epoch."""
+    # One more than are under way: a batch is copied once the loader hands it out, and by then the next is ordered.
+    count = workers * _AHEAD + 1
+    # Pixels, and as much again for the targets; what does not fit goes another way.
+    slots = Slots(count, 2 * batch * images.bytes_of_image) if workers and Slots.can_be_shared() else None
+    return DataLoader(
+        _Batches(images, slots),
+        batch_size=None,  # a key of _Batches is a batch
+        sampler=_InTurn(keys, count),
+        num_workers=workers,
+        worker_init_fn=_keep_memory,
+        persistent_workers=lasting and workers > 0,
+        pin_memory=lasting and torch.cuda.is_available(),
+        prefetch_factor=_AHEAD if workers else None,
+        generator=torch.Generator(),  # keeps the loader from drawing on the global generator
+    )
 
 
 def _memory(size: int) -> Tensor:
@@ -123,17 +183,7 @@ class TrainLoader:
 
     def __init__(self, images: AnnotatedImages, batches: MixedBatches, workers: int) -> None:
         self.batches = batches
-        self._loader: DataLoader[Any] = DataLoader(
-            _Batches(images),
-            batch_size=None,  # a key of _Batches is a batch
-            sampler=batches,
-            num_workers=workers,
-            worker_init_fn=_keep_memory,
-            persistent_workers=workers > 0,
-            pin_memory=torch.cuda.is_available(),
-            prefetch_factor=3 if workers else None,
-            generator=torch.Generator(),  # keeps the loader from drawing on the global generator
-        )
+        self._loader = _loader(images, batches, batches.batch, workers, lasting=True)
 
     @property
     def steps(self) -> int:
@@ -153,12 +203,6 @@ class TrainLoader:
 
 def evaluation_batches(images: AnnotatedImages, rows: np.ndarray, batch: int, workers: int) -> Iterator[Batch]:
     """The rows once, in order, letterboxed, with their labels in original pixels; no targets."""
-    loader: DataLoader[Any] = DataLoader(
-        _Batches(images.for_scoring()),
-        batch_size=None,
-        sampler=[rows[start : start + batch].tolist() for start in range(0, len(rows), batch)],
-        num_workers=workers,
-        generator=torch.Generator(),
-    )
-    for packed in loader:
+    keys = [rows[start : start + batch].tolist() for start in range(0, len(rows), batch)]
+    for packed in _loader(images.for_scoring(), keys, batch, workers, lasting=False):
         yield packed.unpack()
