@@ -262,7 +262,8 @@ def warp_mask(
     if len(in_x) and len(in_y):
         # What lies inside is one rectangle: the coordinates only grow, or only shrink.
         part = out[y1 + in_y[0] : y1 + in_y[-1] + 1, x1 + in_x[0] : x1 + in_x[-1] + 1]
-        part[:] = mask[rows[in_y]][:, columns[in_x]]
+        # Rows are copied as a whole, columns byte by byte: turned over, columns are rows.
+        cv2.transpose(np.take(cv2.transpose(mask[rows[in_y]]), columns[in_x], axis=0), dst=part)
     return out
 
 
