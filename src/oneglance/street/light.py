@@ -11,6 +11,8 @@ from oneglance.street.canvas import Array, Colour, Veil, mix
 
 #: The weathers that are drawn; night is one, though it rains at night too.
 WEATHERS = ("clear", "rain", "fog", "snow", "night")
+#: How often each of them is drawn where none is asked for.
+_SHARES = (0.36, 0.18, 0.12, 0.16, 0.18)
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ class Light:
 
 def choose_light(rng: np.random.Generator, weather: str | None = None) -> Light:
     """Some weather and some light; ``weather``: one of ``WEATHERS``, drawn where it is None."""
-    weather = weather or WEATHERS[int(rng.integers(len(WEATHERS)))]
+    weather = weather or WEATHERS[int(rng.choice(len(WEATHERS), p=_SHARES))]
     side = rng.choice([-1.0, 1.0])
     height = rng.uniform(0.35, 1.1)
     sun = np.array([side * np.cos(height) * rng.uniform(0.3, 1), np.sin(height), rng.uniform(-0.7, 0.5)])
@@ -86,7 +88,7 @@ def choose_light(rng: np.random.Generator, weather: str | None = None) -> Light:
             sky = (grey * rng.uniform(0.98, 1.02), grey, grey * rng.uniform(1.0, 1.04))
             ambient = rng.uniform(0.78, 0.92)
             return Light(
-                weather, (ambient, ambient, ambient), sun, 0.05, (sky, rng.uniform(0.055, 0.12)),
+                weather, (ambient, ambient, ambient), sun, 0.05, (sky, rng.uniform(0.03, 0.07)),
                 mix(sky, (150, 155, 162), 0.25), sky, (0.0, sky),
             )  # fmt: skip
         case "snow":
@@ -97,7 +99,7 @@ def choose_light(rng: np.random.Generator, weather: str | None = None) -> Light:
                 weather, (ambient * 0.97, ambient, ambient * 1.05), sun, 0.15, (sky, 0.016),
                 mix(sky, (165, 175, 190), 0.6), sky, (0.5, mix(sky, (175, 182, 195), 0.6)),
             )  # fmt: skip
-    dark = rng.uniform(0.36, 0.50)
+    dark = rng.uniform(0.40, 0.54)
     glow: Colour = [(62, 50, 62), (40, 46, 78), (74, 56, 50), (46, 40, 72)][int(rng.integers(4))]
     return Light(
         weather, (dark * 0.88, dark * 0.94, dark * 1.35), sun, 0.1, (mix(glow, (20, 22, 40), 0.4), 0.006),

@@ -31,9 +31,10 @@ class Tree:
 
 def choose_tree(rng: np.random.Generator, at: tuple[float, float], light: Light, family: int) -> Tree:
     """Some tree of a street's kind (``family``)."""
-    crown = (family % 4) * 3 + int(rng.integers(3))
-    if light.snow and family % 4 < 2:
-        crown = 9 + int(rng.integers(3))
+    kind = family % 4
+    if kind == 3 and not light.snow:  # trees are bare in winter only
+        kind = 0
+    crown = kind * 3 + int(rng.integers(3))
     if crown // 3 == 2:  # spruces are green all the year
         return Tree(
             at, float(rng.uniform(4.2, 8.0)), crown, bool(rng.random() < 0.5), (50, 88 + int(rng.integers(14)), 58)

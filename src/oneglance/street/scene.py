@@ -180,8 +180,6 @@ class _Players:
         rng, layout, light = self.rng, self.layout, self.light
         trees: list[Tree] = []
         family = int(rng.integers(16))
-        if light.weather == "clear" and family % 4 == 3:
-            family -= 3
         for side, park in zip((-1, 1), layout.park, strict=True):
             if rng.random() < 0.55:
                 pitch = float(rng.uniform(7, 13))
