@@ -116,16 +116,16 @@ def place_people(
     reach = 0.92 * camera.centre[0]
     if rng.random() < 0.08:
         return people
-    for _ in range(int(rng.integers(1, 5))):
+    for _ in range(int(rng.integers(2, 6))):
         side = int(rng.choice([-1, 1]))
         x = side * (layout.road + rng.uniform(0.18, 0.85) * layout.pavement)
-        z = float(np.exp(rng.uniform(np.log(2.4), np.log(12))))
+        z = float(np.exp(rng.uniform(np.log(2.4), np.log(10))))
         # As near as can be seen; farther off where the pavement would be beside the picture.
         z = max(z, abs(x - camera.x) * camera.focal / reach * float(rng.uniform(1.0, 1.4)))
         turn = float(rng.choice([0.0, 0.0, 0.0, np.pi]) + rng.normal(0, 0.35))
         people.append(choose_person(rng, (float(x), z), turn, int(rng.integers(PEOPLE)), light))
-    for _ in range(int(rng.integers(1, 4))):
-        z = rng.uniform(4.2, 10)
+    for _ in range(int(rng.integers(1, 5))):
+        z = rng.uniform(4.2, 9)
         if layout.crossing is not None and rng.random() < 0.3:
             z = layout.crossing[0] - rng.uniform(1.2, 2.6)
         widest = layout.road + 0.85 * layout.pavement

@@ -49,7 +49,7 @@ _WRITTEN = (
 #: A smaller or less visible object is not asked for: a crowd in COCO's words, difficult in Pascal VOC's. Height and
 #: width in pixels of a 256 px scene, and the share of it that shows. (KITTI's "moderate", Geiger et al. 2012, asks
 #: for 25 of 375 pixels' height and no more than half hidden.)
-LEAST_HEIGHT, LEAST_WIDTH, LEAST_VISIBLE = 20.0, 8.0, 0.4
+LEAST_HEIGHT, LEAST_WIDTH, LEAST_VISIBLE = 24.0, 10.0, 0.5
 #: Shares of the splits.
 SPLITS = (("train", 0.7), ("val", 0.12), ("test", 0.18))
 #: People from this number on are seen in the split `test` only.
