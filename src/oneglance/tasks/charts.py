@@ -126,6 +126,16 @@ def share(part: float, whole: float) -> float:
     return float(part / whole) if whole else float("nan")
 
 
+def weighted_mean(values: Floats, counts: NDArray[np.integer]) -> Floats:
+    """The mean of ``values`` float64 [n] where value k counts ``counts[b, k]`` times, float64 [B]; NaN values are left
+    out, and what has none left is NaN."""
+    known = np.isfinite(values)
+    weights = counts[:, known].astype(np.float64)
+    with np.errstate(invalid="ignore"):
+        mean: Floats = (weights @ values[known]) / weights.sum(1)
+    return mean
+
+
 def per_class(confusion: NDArray[np.int64], classes: Sequence[str]) -> list[tuple[str, int, float, float, float]]:
     """A row a class from int64 [C, C] (rows truth, columns prediction): name, how many are labelled as it, recall,
     precision, intersection over union."""

@@ -172,6 +172,11 @@ class AnswerMetric:
             scores["found/share"] = self._matched / self._asked
         return scores
 
+    def resampled(self, counts: np.ndarray) -> np.ndarray:
+        """As :class:`Resampling`; what counts are the objects, in the order of :meth:`update_on_truth`."""
+        scores: np.ndarray = self.on_truth.resampled(counts)
+        return scores
+
     def charts(self) -> list[Chart]:
         charts: list[Chart] = self.on_truth.charts()
         return charts
