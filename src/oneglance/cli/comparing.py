@@ -53,6 +53,14 @@ def compare(
     weights: Annotated[
         Kept, typer.Option(help="The last weights, or those best by the split val (which chooses for each network).")
     ] = Kept.last,
+    labels: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--labels", metavar="TASK=SHARES",
+            help="Learning curves: shared and alone also with these shares of a task's labels, such as "
+            "weather=0.1,0.25,0.5.", show_default=False,
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print all figures as JSON.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
 ) -> None:  # fmt: skip
@@ -64,6 +72,7 @@ def compare(
     \b
     [bold]Example[/]
       oneglance compare street.yaml --seeds 3 --out street-evidence
+      oneglance compare street.yaml --labels weather=0.1,0.25,0.5
       oneglance compare sum.yaml famo.yaml --seeds 5 train.epochs=20
       oneglance compare runs/small-1 runs/large-1
     """
@@ -77,8 +86,8 @@ def compare(
 
     try:
         found = api.compare(
-            *files, overrides=overrides, seeds=seeds, out=out_folder, split=split, weights=weights.value, quiet=quiet,
-            say=(lambda _: None) if quiet else say,
+            *files, overrides=overrides, seeds=seeds, out=out_folder, split=split, weights=weights.value,
+            labels=labels or (), quiet=quiet, say=(lambda _: None) if quiet else say,
         )  # fmt: skip
     except KeyboardInterrupt as error:
         say_interrupted("the same command goes on where it was")
@@ -88,9 +97,11 @@ def compare(
     else:
         _show(found)
     say(f"all figures are in {found.results}")
+    say(f"the page is {found.page}")
 
 
 def _show(found: Evidence) -> None:
+    from oneglance.evidence.page import summary
     from oneglance.evidence.verdict import plain, signed
 
     for one, words in zip(found.comparisons, found.verdicts, strict=True):
@@ -98,10 +109,10 @@ def _show(found: Evidence) -> None:
             title=Text(f"{one.ours} against {one.theirs}, on the split {found.split}"),
             title_justify="left", title_style="bold", box=None, pad_edge=False,
         )  # fmt: skip
-        for heading in ("task", "score", "", "", "difference", "95% interval", ""):
-            table.add_column(heading, justify="left" if heading in ("task", "score", "") else "right")
+        for k, heading in enumerate(("task", "score", "ours", "theirs", "difference", "interval", "verdict")):
+            table.add_column(heading, justify="right" if 2 <= k <= 5 else "left", no_wrap=k != 5)
         for task in one.tasks:
-            low, high = task.difference.interval()
+            low, high = task.difference.interval(found.level)
             kind = words[task.task].kind
             style = {"helped": "green", "better": "green", "hurt": "red", "worse": "red"}.get(kind, "yellow")
             table.add_row(
@@ -110,12 +121,13 @@ def _show(found: Evidence) -> None:
                 Text(kind, style),
             )  # fmt: skip
         out().print(table)
-        if one.gain is not None:
-            low, high = one.gain.interval()
-            out().print(f"delta-m {signed(one.gain.mean)}% ({signed(low)} to {signed(high)})")
+        out().print(Text(summary(one, words, twins=found.twins, level=found.level)), soft_wrap=True)
         for task in one.tasks:
             word = words[task.task]
             out().print(Text(" ".join([word.headline, *word.details])), soft_wrap=True)
+    for curve in found.curves:
+        for line in curve.in_words(found.level):
+            out().print(Text(line), soft_wrap=True)
 
 
 def register(app: typer.Typer) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,15 +76,20 @@ def compare_sides(
 
     Raises OneglanceError where the two were not tested on the same labelled images.
     """
-    found = [_task(name, side, others[name]) for name in tasks]
-    adjusted = holm([one.difference.p for one in found])
-    family = sum(math.isfinite(p) for p in adjusted)
-    found = [
-        TaskComparison(**{**one.__dict__, "adjusted": p, "family": family})
-        for one, p in zip(found, adjusted, strict=True)
-    ]
+    found = _corrected([_task(name, side, others[name]) for name in tasks])
     networks = list({id(one): one for one in others.values()}.values())
     return Comparison(ours, theirs, found, _gain(found, side, others), cost([side]), cost(networks))
+
+
+def compare_points(task: str, sides: Sequence[tuple[Trainings, Trainings]]) -> list[TaskComparison]:
+    """One task on several pairs of sides, as one family."""
+    return _corrected([_task(task, side, other) for side, other in sides])
+
+
+def _corrected(found: Sequence[TaskComparison]) -> list[TaskComparison]:
+    adjusted = holm([one.difference.p for one in found])
+    family = sum(math.isfinite(p) for p in adjusted)
+    return [replace(one, adjusted=p, family=family) for one, p in zip(found, adjusted, strict=True)]
 
 
 def _task(name: str, side: Trainings, other: Trainings) -> TaskComparison:

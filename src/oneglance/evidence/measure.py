@@ -21,6 +21,7 @@ from oneglance.evaluation.facts import cost_of, read_facts
 from oneglance.evidence.resampling import RESAMPLES, draw_counts, fingerprint_of_labels, resampled_scores, units_of
 from oneglance.manifest import Manifest
 from oneglance.model import Model, load
+from oneglance.training.fit import BEST, LAST
 
 #: The layout of the files; another number is measured anew.
 LAYOUT = 1
@@ -70,16 +71,15 @@ def measure(
 
     Raises OneglanceError where the run has not finished, or has no such split.
     """
-    model = load(run, weights)
+    file = run / {"last": LAST, "best": BEST}[weights]
     about = {
-        "layout": LAYOUT, "run": str(run.resolve()), "split": split, "weights": model.weights, "resamples": RESAMPLES,
-        "written": (run / model.weights).stat().st_mtime_ns,
+        "layout": LAYOUT, "run": str(run.resolve()), "split": split, "weights": file.name, "resamples": RESAMPLES,
+        "written": file.stat().st_mtime_ns if file.is_file() else None,
     }  # fmt: skip
     known = _read(kept)
     if known is not None and known.get("about") == about:
         return _from_json(known)
-    manifest = read_manifest(run)
-    measured = _measure(run, model, manifest, split, on_batch)
+    measured = _measure(run, load(run, weights), read_manifest(run), split, on_batch)
     kept.parent.mkdir(parents=True, exist_ok=True)
     partial = kept.with_name(kept.name + ".partial")
     partial.write_text(json.dumps({"about": about} | _plain(asdict(measured))), encoding="utf-8")
@@ -94,8 +94,10 @@ def _measure(run: Path, model: Model, manifest: Manifest, split: str, on_batch: 
     tasks = {}
     for name, task in model.tasks.items():
         seen = np.array(shown.get(name, []), np.int64)
-        units = units_of(manifest, seen)
-        resampled = resampled_scores(scored.metrics[name], draw_counts(units))
+        metric = scored.metrics[name]
+        own = metric.units() if hasattr(metric, "units") else None
+        units = units_of(manifest, seen) if own is None else own
+        resampled = resampled_scores(metric, draw_counts(units))
         tasks[name] = TaskScore(
             task.score, task.higher_is_better, scored.scores[name].get(task.score, math.nan), len(set(units)),
             fingerprint_of_labels(manifest, name, rows), None if resampled is None else resampled.tolist(),

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 
 from oneglance.config import Config, load_config
 from oneglance.errors import OneglanceError, Problems
+from oneglance.evidence.labels import labels_of, with_fewer_labels
 from oneglance.evidence.study import Data, Variant
 from oneglance.evidence.twins import (
     Budget,
@@ -18,9 +20,9 @@ from oneglance.evidence.twins import (
     twin_config,
 )
 from oneglance.ingest import build_manifest
+from oneglance.manifest import Manifest
 from oneglance.tasks import columns_of, create_tasks
 from oneglance.training.api import absolute
-from oneglance.training.draws import training_batches
 
 SHARED, ALONE = "shared", "alone"
 
@@ -49,15 +51,10 @@ def twin_name(task: str) -> str:
     return f"{ALONE}-{task}"
 
 
-def plain_variant(given: Given, name: str | None = None) -> Variant:
+def plain_variant(given: Given) -> Variant:
     """A configuration as it is."""
-    images = _images_of(given.config, given)
-    return Variant(name or given.name, given.config, lambda _: given.data, images, given.base)
-
-
-def _images_of(config: Config, given: Given) -> int:
-    batches = training_batches(config, given.data.manifest, tasks_with_twins(config))
-    return batches.batches * config.train.batch * config.train.epochs
+    budget = shared_budget(given.config, given.data.manifest)
+    return Variant(given.name, given.config, lambda _: given.data, budget.images, given.base)
 
 
 def twin_variants(given: Given) -> tuple[list[Variant], dict[str, Budget]]:
@@ -83,8 +80,38 @@ def twin_variants(given: Given) -> tuple[list[Variant], dict[str, Budget]]:
 
 def twin_of(given: Given, task: str) -> tuple[Variant, Budget]:
     """The twin of a task, and what it may spend."""
-    tasks = tasks_of_twin(given.config, task)
-    budget = twin_budget(given.config, given.data.manifest, tasks)
-    config = twin_config(given.config, tasks, budget)
-    data = Data(given.data.manifest.only(columns_of(create_tasks(config.tasks))))
+    budget = twin_budget(given.config, given.data.manifest, tasks_of_twin(given.config, task))
+    config = twin_config(given.config, tasks_of_twin(given.config, task), budget)
+    data = _narrowed(given.data.manifest, config)
     return Variant(twin_name(task), config, lambda _: data, budget.images, given.base), budget
+
+
+def _narrowed(manifest: Manifest, config: Config) -> Data:
+    """What the tasks of a configuration are labelled with, and nothing else."""
+    return Data(manifest.only(columns_of(create_tasks(config.tasks))))
+
+
+def curve_variants(given: Given, task: str, share: float) -> tuple[Variant, Variant, int]:
+    """The shared network and the task's twin with a share of the task's labels, and how many images keep theirs (of the
+    configuration's own seed). Each seed keeps others; the twin's budget is that of the shared training with as few."""
+
+    @cache
+    def fewer(seed: int) -> Data:
+        return Data(with_fewer_labels(given.data.manifest, given.config, task, share, seed))
+
+    first = fewer(given.config.train.seed)
+    few = replace(given, data=first)
+    budget = twin_budget(given.config, first.manifest, tasks_of_twin(given.config, task))
+    config = twin_config(given.config, tasks_of_twin(given.config, task), budget)
+
+    @cache
+    def alone(seed: int) -> Data:
+        return _narrowed(fewer(seed).manifest, config)
+
+    after = f"{task}-{100 * share:g}"
+    shared = Variant(f"{SHARED}-{after}", given.config, fewer, plain_variant(few).images, given.base)
+    return (
+        shared,
+        Variant(f"{ALONE}-{after}", config, alone, budget.images, given.base),
+        labels_of(first.manifest, task),
+    )

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import math
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from oneglance.evidence.comparison import Comparison, TaskComparison
+from oneglance.evidence.labels import Curve
 from oneglance.evidence.statistics import Difference
 from oneglance.evidence.twins import RULE
 from oneglance.evidence.verdict import Verdict
@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from oneglance.evidence.api import Evidence
 
 
-def write_results(path: Path, evidence: Evidence, level: float) -> None:
-    """All figures of a study, whole or not at all; null where nothing could be measured."""
+def write_results(evidence: Evidence) -> None:
+    """All figures of a study into ``evidence.results``, whole or not at all; null where nothing could be measured."""
+    path, level = evidence.results, evidence.level
     data: dict[str, Any] = {
         "made_by": "oneglance compare",
         "split": evidence.split,
@@ -31,6 +32,8 @@ def write_results(path: Path, evidence: Evidence, level: float) -> None:
         data["budgets"] = {
             name: budget.__dict__ | {"images": budget.images} for name, budget in evidence.budgets.items()
         }
+    if evidence.curves:
+        data["labels"] = {curve.task: _curve(curve, level) for curve in evidence.curves}
     partial = path.with_name(path.name + ".partial")
     partial.write_text(json.dumps(_plain(data), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     partial.replace(path)
@@ -44,6 +47,24 @@ def _comparison(one: Comparison, words: dict[str, Verdict], level: float) -> dic
         "tasks": {task.task: _task(task, words[task.task], level) for task in one.tasks},
         "cost": {"ours": one.cost_ours.__dict__, "theirs": one.cost_theirs.__dict__},
     }
+
+
+def _curve(curve: Curve, level: float) -> dict[str, Any]:
+    points = []
+    for place, (share, labels, one) in enumerate(zip(curve.shares, curve.labels, curve.points, strict=True)):
+        worth, low, high = (_open(value) for value in curve.worth(place, level))
+        points.append(
+            {
+                "share": share, "labelled_images": labels, "shared": one.ours.tolist(), "alone": one.theirs.tolist(),
+                "difference": _difference(one.difference, level), "p_holm": one.adjusted,
+                "alone_would_need": worth, "alone_would_need_interval": [low, high],
+            }
+        )  # fmt: skip
+    return {"score": curve.points[0].score, "points": points, "in_words": curve.in_words(level)}
+
+
+def _open(value: float) -> float | str:
+    return "more than there are" if value == math.inf else value
 
 
 def _task(one: TaskComparison, words: Verdict, level: float) -> dict[str, Any]:
