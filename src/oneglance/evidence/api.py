@@ -26,6 +26,7 @@ from oneglance.evidence.plan import (
 from oneglance.evidence.results import write_results
 from oneglance.evidence.study import (
     Variant,
+    check_study,
     measured_file,
     open_study,
     run_folder,
@@ -105,6 +106,7 @@ def compare(
     if labels and len(paths) > 1:
         raise OneglanceError("--labels is for one YAML file: the shared network and its twins with fewer labels")
     folder = Path(out) if out is not None else Path("runs") / f"compare-{paths[0].stem}"
+    check_study(folder)
     check_free(folder / PAGE)
     study = _Study(folder, seeds, split, weights, level, quiet, say)
     if len(paths) == 1:
@@ -182,6 +184,11 @@ def _twins(given: Given, study: _Study, labels: Sequence[str]) -> Evidence:
 
 def _several(paths: Sequence[Path], overrides: Sequence[str], study: _Study) -> Evidence:
     names = _names(paths)
+    for path in paths:
+        if path.is_dir() and not (path / CONFIG).is_file():
+            raise OneglanceError(
+                f"{path}: not a run (no {CONFIG}); give a YAML file, or a folder that `oneglance train` wrote"
+            )
     givens = [read_given(path, overrides, name) for path, name in names.items() if not path.is_dir()]
     split = study.split or chosen_split(givens[0].data.manifest if givens else read_manifest(paths[0]))
     sides: dict[str, Trainings] = {}
@@ -225,10 +232,6 @@ def _runs(runs: Sequence[Path], names: dict[Path, str], study: _Study, split: st
     sides: dict[str, dict[int, Measured]] = {}
     same: dict[str, str] = {}
     for run in runs:
-        if not (run / CONFIG).is_file():
-            raise OneglanceError(
-                f"{run}: not a run (no {CONFIG}); give a YAML file, or a folder that `oneglance train` wrote"
-            )
         config = read_config(run)
         train = config.train.model_copy(update={"seed": 0, "workers": None})
         key = config.model_copy(update={"train": train}).model_dump_json()

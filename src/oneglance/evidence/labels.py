@@ -154,8 +154,8 @@ class Curve:
             worth, low, high = self.worth(place, level)
             have = self.labels[place]
             start = f"With {have:,} labelled images ({100 * share:g}%)"
-            if not math.isfinite(low) and not math.isfinite(high) and math.isnan(worth):
-                said.append(f"{start} nothing could be measured.")
+            if not self.points[place].difference.margin(1 - level) > 0:
+                said.append(f"{start} nothing can be said: there is no interval, or the score is too coarse for one.")
                 continue
             said.append(
                 f"{start} sharing gives what {self.task} alone reaches with {self._count(worth)} "

@@ -73,8 +73,8 @@ class Progress:
         return self.images_left * self.seconds / self.images if self.images else None
 
 
-def open_study(folder: Path) -> None:
-    """Make the folder of a study, or take up one that is there; raises OneglanceError where it is something else."""
+def check_study(folder: Path) -> None:
+    """Raises OneglanceError where the folder is there and is no study's."""
     if folder.exists() and not folder.is_dir():
         raise OneglanceError(f"{folder}: is a file; give --out a folder")
     if folder.is_dir() and any(folder.iterdir()) and not (folder / MARK).is_file():
@@ -82,6 +82,11 @@ def open_study(folder: Path) -> None:
             f"{folder}: not empty and no folder of `oneglance compare`; nothing is ever overwritten: choose another "
             "--out"
         )
+
+
+def open_study(folder: Path) -> None:
+    """Make the folder of a study, or take up one that is there."""
+    check_study(folder)
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / MARK).is_file():
         about = {"made_by": "oneglance compare", "version": version("oneglance")}
