@@ -30,7 +30,12 @@ TEXTURES = ("rows", "columns", "checks", "dots")
 def picture(texture: str, rng: np.random.Generator) -> np.ndarray:
     """64 x 64 pixels, the texture at a random phase and faint under noise."""
     y, x = np.mgrid[:64, :64] + rng.integers(0, 8, 2)[:, None, None]
-    on = {"rows": y % 8 < 4, "columns": x % 8 < 4, "checks": (x // 4 + y // 4) % 2 == 0, "dots": (x % 8 < 3) & (y % 8 < 3)}
+    on = {
+        "rows": y % 8 < 4,
+        "columns": x % 8 < 4,
+        "checks": (x // 4 + y // 4) % 2 == 0,
+        "dots": (x % 8 < 3) & (y % 8 < 3),
+    }
     grey = 110 + 20 * on[texture] + rng.normal(0, 35, (64, 64))
     return np.repeat(np.clip(grey, 0, 255).astype(np.uint8)[..., None], 3, 2)
 

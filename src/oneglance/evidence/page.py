@@ -77,9 +77,9 @@ def _answer(one: Comparison, words: dict[str, Verdict], evidence: Evidence) -> l
     for task in one.tasks:
         word = words[task.task]
         mark = tag("span", f"{_MARKS[word.kind]} ", aria_hidden="true")
-        items.append(
-            tag("li", mark, tag("strong", word.headline), tag("p", " ".join(word.details), class_="faint"))
-        )  # fmt: skip
+        claim, rest = word.headline.split(". ", 1) if ". " in word.headline else (word.headline, "")
+        whole = tag("p", mark, tag("strong", f"{claim.rstrip('.')}."), f" {rest}")
+        items.append(tag("li", whole, tag("p", " ".join(word.details), class_="faint")))
     parts.append(tag("ul", *items))
     return parts
 
@@ -221,7 +221,7 @@ def _curve(curve: Curve, evidence: Evidence, album: Album) -> Html:
         low, high = one.difference.interval(evidence.level)
         rows.append(
             (f"{100 * share:g}%", labels, _spread(one.ours), _spread(one.theirs), signed(one.difference.mean),
-             f"{signed(low)} to {signed(high)}", f"{one.adjusted:.3f}" if math.isfinite(one.adjusted) else "–")
+             f"{signed(low)} to {signed(high)}", _p(one.adjusted))
         )  # fmt: skip
     headings = ("share", "labelled images", "shared", "alone", "difference", f"{100 * evidence.level:g}% interval", "p")
     note = (
@@ -249,11 +249,9 @@ def _details(evidence: Evidence) -> Html:
             details("The score of each training", table(("task", "side", "scores, by seed"), seeds, (0, 1, 2)))
         )
     if evidence.twins:
-        budgets = [
-            (name, one.epochs, one.steps, one.batch, one.images) for name, one in evidence.budgets.items()
-        ]  # fmt: skip
-        headings = ("network", "epochs", "steps an epoch", "images a step", "images in all")
-        parts += [tag("h3", "The rule of the budget"), tag("p", RULE), table(headings, budgets)]
+        budgets = [(name, b.epochs, b.steps, b.batch, b.images) for name, b in evidence.budgets.items()]
+        columns = ("network", "epochs", "steps an epoch", "images a step", "images in all")
+        parts += [tag("h3", "The rule of the budget"), tag("p", RULE), table(columns, budgets)]
     made = f"{datetime.now().astimezone():%Y-%m-%d %H:%M %Z}; oneglance {version('oneglance')}; {machine()}"
     parts.append(tag("p", f"Made {made}. All figures are in {evidence.results.name}.", class_="faint"))
     return section("Details", "details", join(parts))
@@ -275,9 +273,15 @@ def _intervals_of(task: TaskComparison, level: float) -> tuple[str | int, ...]:
     def ends(pair: tuple[float, float]) -> str:
         return f"{signed(pair[0])} to {signed(pair[1])}" if math.isfinite(pair[0]) else "–"
 
-    ps = [f"{p:.4f}" if math.isfinite(p) else "–" for p in (found.p, task.adjusted)]
+    ps = [_p(found.p), _p(task.adjusted)]
     spans = [ends(of(level)) for of in (found.over_seeds, found.over_images, found.interval)]
     return (task.task, *spans, *ps, found.seeds, found.images)
+
+
+def _p(value: float) -> str:
+    if not math.isfinite(value):
+        return "–"
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def _by_seed(task: TaskComparison, one: Comparison) -> list[tuple[str, str, str]]:
