@@ -71,7 +71,8 @@ def twin_budget(config: Config, manifest: Manifest, tasks: Sequence[str]) -> Bud
     batches = training_batches(config, manifest, tasks_with_twins(config))
     labelled = np.zeros(len(manifest), bool)
     for name in tasks:
-        labelled |= manifest.labelled(name)
+        if not config.tasks[name].freeze:
+            labelled |= manifest.labelled(name)
     # Each source is gone through evenly, so its labelled images get their share of its draws.
     looks = sum(count * float(labelled[batches.sources[name]].mean()) for name, count in batches.draws.items())
     steps = min(batches.batches, max(1, math.ceil(looks - 1e-9)))
