@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from oneglance.errors import OneglanceError
     from oneglance.evaluation.api import evaluate_run as evaluate
     from oneglance.evaluation.api import report
+    from oneglance.evidence.api import Evidence, compare
     from oneglance.gallery import Gallery
     from oneglance.manifest import Manifest
     from oneglance.model import Model, Prediction, load
@@ -50,9 +51,11 @@ _HOMES = {
     **dict.fromkeys(("Film", "Moment"), "video"),
     **dict.fromkeys(("Follower", "TrackSettings"), "tracking"),
     **dict.fromkeys(("evaluate", "report"), "evaluation.api"),
+    **dict.fromkeys(("Evidence", "compare"), "evidence.api"),
 }
 
 __all__ = [
+    "Evidence",
     "Film",
     "Follower",
     "Gallery",
@@ -73,6 +76,7 @@ __all__ = [
     "Segments",
     "Tags",
     "TrackSettings",
+    "compare",
     "evaluate",
     "load",
     "report",

@@ -162,6 +162,11 @@ class Manifest:
         """The manifest of these rows, in this order."""
         return Manifest(self.table.take(pa.array(np.asarray(rows, np.int64))), self.columns)
 
+    def only(self, columns: Columns) -> Manifest:
+        """All rows, of the tasks' columns these alone, described anew."""
+        schema = _schema(columns)
+        return Manifest(self.table.select(schema.names).replace_schema_metadata(schema.metadata), columns)
+
     def values(self, name: str) -> list[str | None]:
         """A fixed column (``split``, ``source``, ``group``, ``path``) as a list."""
         values: list[str | None] = self.table[name].to_pylist()

@@ -21,7 +21,7 @@ from oneglance.ingest import build_manifest
 from oneglance.manifest import Manifest
 from oneglance.tasks import create_tasks
 from oneglance.training import checkpoint
-from oneglance.training.api import _absolute
+from oneglance.training.api import absolute
 from oneglance.training.fit import BEST, LAST, STATE, Training
 
 
@@ -351,7 +351,7 @@ def test_sources_keep_their_names_when_their_paths_become_absolute(tmp_path):
     config = parse_config({"tasks": tasks, "sources": sources})
     before = [source.source_name(tmp_path) for source in config.sources]
     assert before == ["one", "two", "three", "four"]
-    assert [source.source_name(tmp_path) for source in _absolute(config, tmp_path).sources] == before
+    assert [source.source_name(tmp_path) for source in absolute(config, tmp_path).sources] == before
 
 
 def test_a_device_that_is_not_there_is_said(tmp_path, shapes):

@@ -37,6 +37,9 @@ class MixingSettings(BaseModel):
         description="Repeat factors (LVIS): images with a class that fewer than this share of the images hold are "
         "looked at sqrt(repeat / share) times as often; 0: none.",
     )
+    epoch: int | None = Field(
+        None, ge=1, description="Images an epoch, over all sources; default: as many as there are."
+    )
 
     @field_validator("weights")
     @classmethod
@@ -103,6 +106,11 @@ class MixedBatches:
         shares = settings.shares(counts)
         self._counts = _whole(np.array([shares[name] for name in self.sources]) * self.batches * batch)
         self.epoch, self.start = 0, 0
+
+    @property
+    def draws(self) -> dict[str, int]:
+        """Images of each source that an epoch looks at."""
+        return {name: int(count) for name, count in zip(self.sources, self._counts, strict=True)}
 
     def seek(self, epoch: int, start: int) -> None:
         """The next iteration gives epoch ``epoch`` from its batch ``start`` on."""

@@ -59,8 +59,10 @@ def score(
     on_batch: Callable[[int], None] = lambda _: None,
     *,
     rank: bool = False,
+    shown: dict[str, list[int]] | None = None,
 ) -> Scored:
-    """:func:`evaluate_model` with all that came of it; ``rank``: the worst and best images of each task as well.
+    """:func:`evaluate_model` with all that came of it; ``rank``: the worst and best images of each task as well;
+    ``shown``: see :func:`oneglance.evaluation.evaluate.evaluate`.
 
     All scores are NaN where no image of the split is labelled. Raises OneglanceError where there is no such split.
     """
@@ -80,7 +82,7 @@ def score(
     began = time.monotonic()
     scores, metrics = evaluate(
         model.network, model.tasks, loader, model.device, problems=found, on_batch=on_batch,
-        ranking=ranking if rank else None,
+        ranking=ranking if rank else None, shown=shown,
     )  # fmt: skip
     return Scored(split, len(rows), time.monotonic() - began, scores, metrics, ranking, found)
 

@@ -47,10 +47,12 @@ def evaluate(
     bf16: bool = False,
     on_batch: Callable[[int], None] = lambda _: None,
     ranking: Ranking | None = None,
+    shown: dict[str, list[int]] | None = None,
 ) -> tuple[Scores, dict[str, Metric]]:
     """Scores and metrics by task. A task looks only at the images that are labelled for it; an image that can't be read
     is noted in ``problems``; ``on_batch`` is told how many images each batch had; ``ranking``, where it is given, keeps
-    the worst and the best images of each task."""
+    the worst and the best images of each task; ``shown`` is told, by task, the row of each image that its metric saw,
+    in that order (of answers on the boxes of objects: the row of each object's image)."""
     training = network.training
     network.eval()
     metrics = {name: task.metric() for name, task in tasks.items()}
@@ -68,6 +70,8 @@ def evaluate(
                     for i, one in of_task.items():
                         truth = batch.truths[i][task.settings.parent or name]
                         metrics[name].update(one, truth)
+                        if shown is not None and not isinstance(metrics[name], AnswerMetric):
+                            shown.setdefault(name, []).append(batch.indices[i])
                         if ranking is None or task.on_objects:
                             continue
                         if name in late:
@@ -75,21 +79,24 @@ def evaluate(
                         else:
                             ranking.add(name, batch.indices[i], task.quality(one, truth), one)
                     if task.on_objects:
-                        _on_truth(glance, task, batch.truths, metrics[name])
+                        asked = _on_truth(glance, task, batch.truths, metrics[name])
+                        if shown is not None:
+                            shown.setdefault(name, []).extend(batch.indices[i] for i in asked)
         on_batch(len(batch.indices) + len(batch.problems))
     network.train(training)
-    for name, shown in late.items():
-        qualities: list[float] = metrics[name].qualities() if shown else []  # type: ignore[attr-defined]
-        for (row, one), quality in zip(shown, qualities, strict=True):
+    for name, seen in late.items():
+        qualities: list[float] = metrics[name].qualities() if seen else []  # type: ignore[attr-defined]
+        for (row, one), quality in zip(seen, qualities, strict=True):
             if ranking is not None:
                 ranking.add(name, row, quality, one)
     return {name: metric.compute() for name, metric in metrics.items()}, metrics
 
 
-def _on_truth(glance: Glance, task: Task[Any], truths: Sequence[Mapping[str, Annotation]], metric: Metric) -> None:
-    """Show a metric that wants to know them the answers on the true boxes of all objects that are labelled."""
+def _on_truth(glance: Glance, task: Task[Any], truths: Sequence[Mapping[str, Annotation]], metric: Metric) -> list[int]:
+    """Show a metric that wants to know them the answers on the true boxes of all objects that are labelled; returns the
+    place in the batch of each object's image."""
     if not isinstance(metric, AnswerMetric):
-        return
+        return []
     places: list[Place | int] = []
     labels: list[Any] = []
     for i, truth in enumerate(truths):
@@ -104,6 +111,7 @@ def _on_truth(glance: Glance, task: Task[Any], truths: Sequence[Mapping[str, Ann
             labels.append(truth[task.name])
     for answer, label in zip(glance.of_objects(task, places), labels, strict=True):
         metric.update_on_truth(answer, label)
+    return [place if isinstance(place, int) else place[0] for place in places]
 
 
 def mean_relative_score(

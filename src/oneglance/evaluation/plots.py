@@ -18,7 +18,7 @@ from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
 from oneglance.errors import OneglanceError
-from oneglance.tasks.charts import Bars, Chart, Curves, Histogram, Matrix, Scatter, Table
+from oneglance.tasks.charts import Bars, Chart, Curves, Histogram, Intervals, Matrix, Scatter, Table
 
 #: Stands for the colour of text, which the page sets: dark on a light page, light on a dark one.
 INK = "#16191d"
@@ -34,7 +34,7 @@ TOLD_APART = 10
 NAMED, BARRED, NUMBERED = 100, 60, 16
 MADE_BY = "oneglance report"
 
-Drawable = Matrix | Curves | Scatter | Histogram | Bars
+Drawable = Matrix | Curves | Scatter | Histogram | Bars | Intervals
 
 
 #: The page's pixels in one of Matplotlib's points.
@@ -138,6 +138,8 @@ def _size(chart: Drawable) -> tuple[float, float]:
             return side + label + 0.6, side + label + 0.6
         case Bars():
             return 5.4, max(1.6, 0.7 + 0.24 * len(chart.names)) if len(chart.names) <= BARRED else 6.0
+        case Intervals():
+            return 6.6, 1.0 + 0.36 * len(chart.names)
         case Scatter():
             return 4.2, 4.0
     return 5.4, 3.6
@@ -158,6 +160,8 @@ def _draw(axes: Axes, chart: Drawable) -> None:
             _labels(axes, chart.x_label, chart.y_label)
         case Bars():
             _bars(axes, chart)
+        case Intervals():
+            _intervals(axes, chart)
 
 
 def _matrix(axes: Axes, chart: Matrix) -> None:
@@ -208,6 +212,9 @@ def _curves(axes: Axes, chart: Curves) -> None:
             axes.plot(one.x, one.y, color=ACCENT, alpha=0.35, linewidth=0.9, label=label)
         else:
             axes.plot(one.x, one.y, color=colour, linestyle=pattern, label=_short(one.name), marker=marker)
+        if one.low is not None and one.high is not None:
+            shade = INK if one.main else colour
+            axes.fill_between(one.x, one.low, one.high, color=shade, alpha=0.15, linewidth=0)
     _labels(axes, chart.x_label, chart.y_label)
     if chart.x_range is not None:
         axes.set_xlim(*chart.x_range)
@@ -259,6 +266,18 @@ def _bars(axes: Axes, chart: Bars) -> None:
     axes.grid(visible=False, axis="y")
     low, high = chart.x_range or (0.0, float(values.max()) or 1.0)
     axes.set_xlim(low, high + 0.12 * (high - low))
+
+
+def _intervals(axes: Axes, chart: Intervals) -> None:
+    places = np.arange(len(chart.names))
+    axes.axvline(0, color=INK, linewidth=0.8, linestyle="--")
+    axes.hlines(places, chart.low, chart.high, color=ACCENT, linewidth=2.2, alpha=0.7)
+    axes.plot(chart.values, places, "o", color=ACCENT, markersize=6)
+    axes.set_yticks(places, [_short(name) for name in chart.names])
+    axes.set_ylim(len(places) - 0.4, -0.6)
+    axes.tick_params(axis="y", length=0)
+    _labels(axes, chart.x_label, "")
+    axes.grid(visible=False, axis="y")
 
 
 def _labels(axes: Axes, x: str, y: str, *, grid: bool = True) -> None:

@@ -12,14 +12,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from matplotlib.figure import Figure
 
-from oneglance.errors import OneglanceError, Problems
+from oneglance.errors import Problems
+from oneglance.evaluation.album import Album
 from oneglance.evaluation.evaluate import Scored
 from oneglance.evaluation.facts import cost_of, read_facts, read_history, read_problems
 from oneglance.evaluation.page import Html, details, document, join, section, shown, table, tag, write
 from oneglance.evaluation.pictures import Pair, data_url, draw_pairs
-from oneglance.evaluation.plots import Drawable, drawable, figure_of, grid_of, slug, svg, write_png
+from oneglance.evaluation.plots import drawable, grid_of, slug
 from oneglance.ingest import Counts, count_labels
 from oneglance.manifest import Manifest
 from oneglance.model import Model
@@ -60,7 +60,7 @@ def write_report(
     history = read_history(folder, tasks)
     charts = {name: scored.metrics[name].charts() for name in tasks} if scored is not None else {}
 
-    album = _Album(plots, problems)
+    album = Album(plots, problems)
     counts = count_labels(manifest)
     titles = {"scores": "Scores", "training": "Training"} | {f"task-{slug(name)}": name for name in charts}
     titles |= {"data": "Data", "problems": "Passed over", "cost": "Cost", "configuration": "Configuration"}
@@ -83,34 +83,6 @@ def write_report(
     ]
     write(path, document(f"oneglance: {folder.resolve().name}", tag("main", *parts)))
     return path
-
-
-class _Album:
-    """The plots: each drawn once, for the page and as a file in ``folder``. A file that can't be written is noted in
-    ``problems``, and the page is made all the same."""
-
-    def __init__(self, folder: Path, problems: Problems) -> None:
-        self.folder, self.problems = folder, problems
-        self._number = 0
-
-    def figure(self, chart: Drawable, file: str | None = None) -> Html:
-        """A chart with its title and note for the page; ``file``: its name as a file of its own."""
-        figure = figure_of(chart)
-        if file is not None:
-            self.keep(figure, file)
-        self._number += 1
-        wide = isinstance(chart, Matrix) and max(chart.counts.shape) > 12
-        caption = tag("figcaption", tag("h3", chart.title), tag("p", chart.note))
-        drawn = Html(svg(figure, f"plot-{self._number}"))
-        plot = tag("div", drawn, class_="plot", role="img", aria_label=chart.title, tabindex="0")
-        return tag("figure", caption, plot, class_="wide" if wide else "")
-
-    def keep(self, figure: Figure, name: str) -> None:
-        """Write a figure as a file."""
-        try:
-            write_png(figure, self.folder / name)
-        except (OneglanceError, OSError) as error:
-            self.problems.add(self.folder / name, f"this plot was not written: {error}")
 
 
 def _header(folder: Path, facts: dict[str, Any], scored: Scored | None, weights: str, images: int) -> Html:
@@ -164,7 +136,7 @@ def _headline(scored: Scored | None, tasks: dict[str, Task[Any]], counts: Counts
     return section("Scores", "scores", tag("div", *cards, class_="cards"), tag("p", note, class_="faint"))
 
 
-def _training(history: Sequence[tuple[str, list[Curves]]], album: _Album) -> Html:
+def _training(history: Sequence[tuple[str, list[Curves]]], album: Album) -> Html:
     if not history:
         return section("Training", "training", tag("p", "There is no history.csv: nothing is known of the training."))
     every = [chart for _, curves in history for chart in curves]
@@ -176,7 +148,7 @@ def _training(history: Sequence[tuple[str, list[Curves]]], album: _Album) -> Htm
     return section("Training", "training", tag("p", note), tag("div", *figures, class_="charts"))
 
 
-def _task(task: Task[Any], charts: Sequence[Chart], scored: Scored, manifest: Manifest, album: _Album) -> Html:
+def _task(task: Task[Any], charts: Sequence[Chart], scored: Scored, manifest: Manifest, album: Album) -> Html:
     name = task.name
     scores = scored.scores[name]
     ordered = sorted(scores, key=lambda one: one != task.score)

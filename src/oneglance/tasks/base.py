@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Generic, Literal, Protocol, Self, TypeVar
+from typing import Any, ClassVar, Generic, Literal, Protocol, Self, TypeVar, runtime_checkable
 
 import numpy as np
 import torch
@@ -136,6 +136,15 @@ class Metric(Protocol):
     def charts(self) -> list[Chart]:
         """What the scores don't say, to be looked at; from what was counted, so unknown labels are in no chart. Empty
         where nothing was labelled."""
+
+
+@runtime_checkable
+class Resampling(Protocol):
+    """A metric that says what its score would be on other images, by its own rule, without being shown them again."""
+
+    def resampled(self, counts: np.ndarray) -> np.ndarray:
+        """The task's score, float64 [B], where image k (in the order in which they were shown) counts
+        ``counts[b, k]`` times, int [B, n]; NaN where nothing could be measured then."""
 
 
 S = TypeVar("S", bound=TaskSettings)

@@ -37,12 +37,15 @@ class Matrix:
 
 @dataclass(frozen=True)
 class Series:
-    """One line: ``x`` and ``y`` float64 [N]. ``main``: the one to look at first."""
+    """One line: ``x`` and ``y`` float64 [N]. ``main``: the one to look at first; ``low`` and ``high`` float64 [N]: the
+    ends of an interval round each point."""
 
     name: str
     x: Floats
     y: Floats
     main: bool = False
+    low: Floats | None = None
+    high: Floats | None = None
 
 
 @dataclass(frozen=True)
@@ -99,6 +102,20 @@ class Bars:
 
 
 @dataclass(frozen=True)
+class Intervals:
+    """A point with an interval for each name: ``values``, ``low`` and ``high`` float64 [N]; on either side of 0."""
+
+    stem: str
+    title: str
+    note: str
+    x_label: str
+    names: tuple[str, ...]
+    values: Floats
+    low: Floats
+    high: Floats
+
+
+@dataclass(frozen=True)
 class Table:
     """Figures that are read rather than looked at: one row a class, a tag, a point. NaN: nothing could be measured."""
 
@@ -109,7 +126,7 @@ class Table:
     rows: tuple[tuple[str | int | float, ...], ...]
 
 
-Chart = Matrix | Curves | Scatter | Histogram | Bars | Table
+Chart = Matrix | Curves | Scatter | Histogram | Bars | Intervals | Table
 
 
 def thinned(x: Sequence[float] | Floats, y: Sequence[float] | Floats, most: int = MOST_POINTS) -> tuple[Floats, Floats]:
@@ -124,6 +141,24 @@ def thinned(x: Sequence[float] | Floats, y: Sequence[float] | Floats, most: int 
 def share(part: float, whole: float) -> float:
     """``part / whole``; NaN where there is no whole."""
     return float(part / whole) if whole else float("nan")
+
+
+def weighted_mean(values: Floats, counts: NDArray[np.integer]) -> Floats:
+    """The mean of ``values`` float64 [n] where value k counts ``counts[b, k]`` times, float64 [B]; NaN values are left
+    out, and what has none left is NaN."""
+    known = np.isfinite(values)
+    weights = counts[:, known].astype(np.float64)
+    with np.errstate(invalid="ignore"):
+        mean: Floats = (weights @ values[known]) / weights.sum(1)
+    return mean
+
+
+def mean_of_known(values: Floats) -> Floats:
+    """The mean over the first axis of float64 [K, B], NaN left out; NaN where there is nothing else, float64 [B]."""
+    known = np.isfinite(values)
+    with np.errstate(invalid="ignore"):
+        mean: Floats = np.where(known, values, 0.0).sum(0) / known.sum(0)
+    return mean
 
 
 def per_class(confusion: NDArray[np.int64], classes: Sequence[str]) -> list[tuple[str, int, float, float, float]]:

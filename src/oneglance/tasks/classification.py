@@ -16,7 +16,7 @@ from oneglance.annotations import Annotation, Instance, Label, changed
 from oneglance.data.geometry import Frame
 from oneglance.manifest import Manifest
 from oneglance.tasks.base import Features, FeatureSpec, Outputs, Targets, Task
-from oneglance.tasks.charts import Chart, Matrix, Table, per_class
+from oneglance.tasks.charts import Chart, Matrix, Table, per_class, weighted_mean
 from oneglance.tasks.imbalance import ImbalanceSettings, balanced_weights, focal_factor
 from oneglance.tasks.object_metric import AnswerMetric
 from oneglance.tasks.region_heads import RegionLinear
@@ -139,9 +139,11 @@ class ClassificationMetric:
     def __init__(self, classes: tuple[str, ...]) -> None:
         self.classes = classes
         self.confusion = np.zeros((len(classes), len(classes)), np.int64)
+        self._right: list[bool] = []
 
     def update(self, predicted: Label, truth: Label) -> None:
         self.confusion[self.classes.index(truth.name), self.classes.index(predicted.name)] += 1
+        self._right.append(truth.name == predicted.name)
 
     def compute(self) -> dict[str, float]:
         seen = self.confusion.sum(1)
@@ -150,6 +152,9 @@ class ClassificationMetric:
         right = np.diag(self.confusion)
         recall = right[seen > 0] / seen[seen > 0]
         return {"accuracy": float(right.sum() / seen.sum()), "mean_recall": float(recall.mean())}
+
+    def resampled(self, counts: np.ndarray) -> np.ndarray:
+        return weighted_mean(np.array(self._right, np.float64), counts)
 
     def charts(self) -> list[Chart]:
         if not self.confusion.sum():

@@ -31,11 +31,14 @@ _BINS = 40
 
 @dataclass(frozen=True)
 class _Pairs:
-    """Pairs with their similarities; ``given``: by a file, with so many ``missing`` because an image was not seen."""
+    """Pairs with their similarities, and the numbers of their images; ``given``: by a file, with so many ``missing``
+    because an image was not seen."""
 
     scores: Scores
     same: np.ndarray
     fold: Ints
+    first: Ints
+    second: Ints
     given: bool
     missing: int = 0
 
@@ -85,6 +88,28 @@ class EmbeddingMetric:
             **({"pairs_missing": pairs.missing} if pairs.missing else {}),
         }
 
+    def resampled(self, counts: np.ndarray) -> np.ndarray:
+        """As :class:`oneglance.tasks.base.Resampling`, where all images of a person count alike (see :meth:`units`): a
+        pair of one person counts as often as the person, one of two people as often as both multiplied.
+
+        The thresholds are chosen anew. That two people are drawn independently makes the spread rather too large than
+        too small (the pigeonhole bootstrap, Owen 2007).
+        """
+        vectors, people = self.seen()
+        pairs = self._pairs(vectors, people)
+        mine = counts[:, np.array(self._counts, bool)].astype(np.int64)
+        times = np.where(pairs.same, mine[:, pairs.first], mine[:, pairs.first] * mine[:, pairs.second])
+        scores = np.empty(len(counts))
+        for b, of in enumerate(times):
+            at = np.repeat(np.arange(len(of)), of)
+            scores[b] = view2(pairs.scores[at], pairs.same[at], pairs.fold[at]).mean
+        return scores
+
+    def units(self) -> list[str]:
+        """What is independent of the rest, for each image shown: its person."""
+        names = iter(self._names)
+        return [f"person {next(names)}" if counts else f"nobody {k}" for k, counts in enumerate(self._counts)]
+
     def qualities(self) -> list[float]:
         """For each image shown, in that order: how much nearer the nearest other image of the same person is than the
         nearest of anybody else, in [0, 1], 0.5 where they are equally near; NaN where there are no two to compare."""
@@ -120,11 +145,13 @@ class EmbeddingMetric:
         if not seen:
             drawn = draw_pairs(people)
             scores = (vectors[drawn.first] * vectors[drawn.second]).sum(1).astype(np.float64)
-            return _Pairs(scores, drawn.same, drawn.fold, given=False)
-        first = vectors[[self._faces[pair.first] for pair in seen]]
-        second = vectors[[self._faces[pair.second] for pair in seen]]
+            return _Pairs(scores, drawn.same, drawn.fold, drawn.first, drawn.second, given=False)
+        first, second = (np.array([self._faces[face] for face in of], np.int64) for of in (
+            [pair.first for pair in seen], [pair.second for pair in seen]
+        ))  # fmt: skip
+        scores = (vectors[first] * vectors[second]).sum(1).astype(np.float64)
         same, fold = np.array([pair.same for pair in seen]), np.array([pair.fold for pair in seen])
-        return _Pairs((first * second).sum(1).astype(np.float64), same, fold, True, len(self._given) - len(seen))
+        return _Pairs(scores, same, fold, first, second, True, len(self._given) - len(seen))
 
     def _curve(self, pairs: _Pairs, vectors: Vectors, people: Ints) -> tuple[Scores, np.ndarray]:
         """The scores that TAR and AUC are over."""

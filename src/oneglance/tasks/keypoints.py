@@ -16,7 +16,7 @@ from oneglance.annotations import HIDDEN, UNLABELLED, VISIBLE, Annotation, Insta
 from oneglance.data.geometry import Frame
 from oneglance.manifest import Column
 from oneglance.tasks.base import Features, FeatureSpec, Outputs, Targets, Task, TaskSettings, masked_mean
-from oneglance.tasks.charts import Bars, Chart, Curves, Series, Table, share, thinned
+from oneglance.tasks.charts import Bars, Chart, Curves, Series, Table, share, thinned, weighted_mean
 from oneglance.tasks.object_metric import ObjectPrecision
 from oneglance.tasks.pyramid import PyramidMerge, grid_of
 from oneglance.tasks.region_heads import RegionLinear, RegionMaps
@@ -254,6 +254,7 @@ class KeypointsMetric:
     def __init__(self, settings: KeypointsSettings) -> None:
         self.settings = settings
         self.errors: list[float] = []
+        self._of_images: list[float] = []  # NaN where the image has no part in the score
         self._left_out = 0
         # Of each point: in how many images it is labelled, in how many it was found, and the sum of its errors.
         self._labelled, self._near = (np.zeros(len(settings.points), np.int64) for _ in range(2))
@@ -261,6 +262,7 @@ class KeypointsMetric:
 
     def update(self, predicted: Points, truth: Points) -> None:
         labelled = truth.visibility != UNLABELLED
+        self._of_images.append(float("nan"))
         if not labelled.any():
             return
         size = normaliser_of(truth, self.settings)
@@ -269,6 +271,7 @@ class KeypointsMetric:
             return
         distances = np.linalg.norm(predicted.xy[labelled] - truth.xy[labelled], axis=-1) / size
         self.errors.append(float(distances.mean()))
+        self._of_images[-1] = self.errors[-1]
         self._labelled += labelled
         self._near[labelled] += distances < NEAR
         self._sums[labelled] += distances
@@ -279,6 +282,9 @@ class KeypointsMetric:
             scores["nme"], scores["nme_median"] = float(np.mean(self.errors)), float(np.median(self.errors))
             scores["pck"] = float(self._near.sum() / self._labelled.sum())
         return scores | ({"unnormalised": float(self._left_out)} if self._left_out else {})
+
+    def resampled(self, counts: np.ndarray) -> np.ndarray:
+        return weighted_mean(np.array(self._of_images, np.float64), counts)
 
     def charts(self) -> list[Chart]:
         if not self.errors:

@@ -15,6 +15,7 @@ from oneglance.formats import rle as runs
 from oneglance.tasks.charts import Chart, Table
 from oneglance.tasks.detection.matching import SAME, SURE, iou, match
 from oneglance.tasks.detection.metric import looked_for
+from oneglance.tasks.resampled import Matches, matches_of, nothing_found, resampled_ap
 
 _NAMES = {"segm": ("map", "map50", "map75"), "keypoints": ("map", "map50", "map75")}
 
@@ -38,6 +39,7 @@ class ObjectPrecision:
         self._images: list[dict[str, Any]] = []
         self._truths: list[dict[str, Any]] = []
         self._found: list[dict[str, Any]] = []
+        self._matches: list[Matches] | None = None
 
     def update(self, predicted: Instances, truth: Instances) -> None:
         size = next((item.rle.size for item in predicted.items if item.rle is not None), None) or _extent(truth)
@@ -93,12 +95,8 @@ class ObjectPrecision:
             return dict.fromkeys(names, float("nan"))
         if not self._found:
             return dict.fromkeys(names, 0.0)
-        categories = [{"id": k + 1, "name": name} for k, name in enumerate(self.classes)]
         with contextlib.redirect_stdout(io.StringIO()):
-            truth = COCO({"images": self._images, "annotations": self._truths, "categories": categories})
-            found = COCO({"images": self._images, "annotations": self._found, "categories": categories})
-            options = {"kpt_oks_sigmas": self.sigmas} if self.what == "keypoints" else {}
-            evaluation = COCOeval_faster(truth, found, self.what, print_function=_quiet, **options)
+            evaluation = self._evaluator()
             evaluation.evaluate()
             evaluation.accumulate()
             evaluation.summarize()
@@ -106,6 +104,25 @@ class ObjectPrecision:
             name: float(value) if value >= 0 else float("nan")
             for name, value in zip(names, evaluation.stats, strict=False)
         }
+
+    def resampled(self, counts: np.ndarray) -> np.ndarray:
+        """As :class:`oneglance.tasks.base.Resampling`."""
+        if not self._found:
+            return resampled_ap([nothing_found(self._truths, len(self._images))], counts)
+        if self._matches is None or len(self._matches[0].objects) != len(self._images):
+            with contextlib.redirect_stdout(io.StringIO()):
+                evaluation = self._evaluator(separate_eval=True)
+                evaluation.evaluate()
+            self._matches = matches_of(evaluation)
+        return resampled_ap(self._matches, counts)
+
+    def _evaluator(self, **options: Any) -> COCOeval_faster:
+        categories = [{"id": k + 1, "name": name} for k, name in enumerate(self.classes)]
+        truth = COCO({"images": self._images, "annotations": self._truths, "categories": categories})
+        found = COCO({"images": self._images, "annotations": self._found, "categories": categories})
+        if self.what == "keypoints":
+            options["kpt_oks_sigmas"] = self.sigmas
+        return COCOeval_faster(truth, found, self.what, print_function=_quiet, **options)
 
     def charts(self) -> list[Chart]:
         scores = self.compute()
@@ -171,6 +188,15 @@ class AnswerMetric:
             scores |= {f"found/{name}": value for name, value in self.on_found.compute().items()}
             scores["found/share"] = self._matched / self._asked
         return scores
+
+    def resampled(self, counts: np.ndarray) -> np.ndarray:
+        """As :class:`Resampling`; what counts are the objects, in the order of :meth:`update_on_truth`."""
+        scores: np.ndarray = self.on_truth.resampled(counts)
+        return scores
+
+    def units(self) -> list[str] | None:
+        """What is independent of the rest, where that is not the image (see :class:`EmbeddingMetric`)."""
+        return self.on_truth.units() if hasattr(self.on_truth, "units") else None
 
     def charts(self) -> list[Chart]:
         charts: list[Chart] = self.on_truth.charts()

@@ -16,7 +16,7 @@ from oneglance.annotations import Annotation, Instance, Numbers, changed
 from oneglance.data.geometry import Frame
 from oneglance.manifest import Column, Manifest
 from oneglance.tasks.base import Features, FeatureSpec, Outputs, Targets, Task, TaskSettings, masked_mean
-from oneglance.tasks.charts import Chart, Histogram, Scatter, Table
+from oneglance.tasks.charts import Chart, Histogram, Scatter, Table, mean_of_known, weighted_mean
 from oneglance.tasks.classification import PooledLinear
 from oneglance.tasks.object_metric import AnswerMetric
 from oneglance.tasks.region_heads import RegionLinear
@@ -193,6 +193,22 @@ class RegressionMetric:
                 scores[f"r2/{name}"] = 1 - float((error**2).mean()) / spread**2
                 relative.append(mae / spread)
         return {"relative_mae": float(np.mean(relative)) if relative else float("nan"), **scores}
+
+    def resampled(self, counts: np.ndarray) -> np.ndarray:
+        predicted = np.array(self._predicted, np.float64).reshape(-1, len(self.targets))
+        truth = np.array(self._truth, np.float64).reshape(-1, len(self.targets))
+        relative = np.full((len(self.targets), len(counts)), np.nan)
+        for k in range(len(self.targets)):
+            known = np.isfinite(truth[:, k])
+            if not known.any() or spread_of(truth[known, k]) == 0:
+                continue
+            centred = truth[:, k] - truth[known, k].mean()  # squares of large numbers would drown the spread
+            mean, square = weighted_mean(centred, counts), weighted_mean(centred**2, counts)
+            variance = square - mean**2
+            # Where all that is left is one and the same number, the spread is 0 but for rounding.
+            variance = np.where(variance > 1e-12 * square, variance, np.nan)
+            relative[k] = weighted_mean(np.abs(predicted[:, k] - truth[:, k]), counts) / np.sqrt(variance)
+        return mean_of_known(relative)
 
     def charts(self) -> list[Chart]:
         scores = self.compute()

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from oneglance.annotations import Annotation, Segments
 from oneglance.data.geometry import Frame
 from oneglance.tasks.base import Features, FeatureSpec, Outputs, Targets, Task
-from oneglance.tasks.charts import Bars, Chart, Matrix, Table, per_class
+from oneglance.tasks.charts import Bars, Chart, Matrix, Table, mean_of_known, per_class
 from oneglance.tasks.imbalance import FocalSettings, focal_factor
 from oneglance.tasks.pyramid import PyramidMerge, grid_of
 
@@ -137,11 +137,17 @@ class SegmentationMetric:
     def __init__(self, classes: tuple[str, ...]) -> None:
         self.classes = classes
         self.confusion = np.zeros((len(classes), len(classes)), np.int64)
+        # Of each image, by class: pixels that are of the class on both sides, and on either.
+        self._both: list[np.ndarray] = []
+        self._either: list[np.ndarray] = []
 
     def update(self, predicted: Segments, truth: Segments) -> None:
         if predicted.indices is None or truth.indices is None:
             raise ValueError("masks must be decoded before they are compared")
-        self.confusion += count_pairs(predicted.indices, truth.indices, len(self.classes))
+        pairs = count_pairs(predicted.indices, truth.indices, len(self.classes))
+        self.confusion += pairs
+        self._both.append(np.diag(pairs).copy())
+        self._either.append(pairs.sum(0) + pairs.sum(1) - np.diag(pairs))
 
     def compute(self) -> dict[str, float]:
         total = self.confusion.sum()
@@ -153,6 +159,14 @@ class SegmentationMetric:
         scores = {"miou": float(iou.mean()), "pixel_accuracy": float(right.sum() / total)}
         names = np.array(self.classes)[union > 0]
         return scores | {f"iou/{name}": float(value) for name, value in zip(names, iou, strict=True)}
+
+    def resampled(self, counts: np.ndarray) -> np.ndarray:
+        both, either = (
+            counts.astype(np.float64) @ np.array(of, np.float64).reshape(-1, len(self.classes))
+            for of in (self._both, self._either)
+        )
+        with np.errstate(invalid="ignore"):
+            return mean_of_known((both / either).T)
 
     def charts(self) -> list[Chart]:
         if not self.confusion.sum():

@@ -16,7 +16,7 @@ from oneglance.annotations import Annotation, Instance, Tags, changed
 from oneglance.data.geometry import Frame
 from oneglance.manifest import Manifest
 from oneglance.tasks.base import FeatureSpec, Outputs, Targets, Task, known_mask, masked_mean
-from oneglance.tasks.charts import Chart, Curves, Series, Table, share, thinned
+from oneglance.tasks.charts import Chart, Curves, Series, Table, mean_of_known, share, thinned
 from oneglance.tasks.classification import PooledLinear
 from oneglance.tasks.imbalance import ImbalanceSettings, balanced_weights, focal_factor
 from oneglance.tasks.object_metric import AnswerMetric
@@ -150,6 +150,16 @@ class TaggingMetric:
         ]
         return {"map": float(np.mean(each)) if each else float("nan")}
 
+    def resampled(self, counts: np.ndarray) -> np.ndarray:
+        if not self._scores:
+            return np.full(len(counts), np.nan)
+        known = np.stack(self._known)
+        each = [
+            resampled_precision(scores, truths, counts[:, known[:, k]])
+            for k, (_, scores, truths) in enumerate(self._known_of_tags())
+        ]
+        return mean_of_known(np.stack(each))
+
     def charts(self) -> list[Chart]:
         series, rows = [], []
         for name, scores, truths in self._known_of_tags():
@@ -196,6 +206,24 @@ def average_precision(scores: np.ndarray, truths: np.ndarray) -> float:
     """Sum over the distinct scores of (recall gained) x (precision there); ``truths`` bool [N] with a True in it."""
     recall, precision = precision_recall(scores, truths)
     return float((np.diff(np.r_[0.0, recall]) * precision).sum())
+
+
+def resampled_precision(scores: np.ndarray, truths: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """:func:`average_precision` where image k counts ``counts[b, k]`` times, int [B, N]: float64 [B], NaN where all
+    that is left holds, or all fails."""
+    if not _can_be_ranked(truths):
+        return np.full(len(counts), np.nan)
+    order = np.argsort(-scores, kind="stable")
+    last = np.r_[np.flatnonzero(np.diff(scores[order])), len(order) - 1]
+    weights = counts[:, order].astype(np.float64)
+    said = weights.cumsum(1)[:, last]
+    hits = (weights * truths[order]).cumsum(1)[:, last]
+    gained = np.diff(hits, axis=1, prepend=0.0)
+    with np.errstate(invalid="ignore"):
+        precision = np.where(said > 0, hits / said, 0.0)
+        found: np.ndarray = (gained * precision).sum(1) / hits[:, -1]
+    found[(hits[:, -1] == 0) | (hits[:, -1] == said[:, -1])] = np.nan
+    return found
 
 
 def precision_recall(scores: np.ndarray, truths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

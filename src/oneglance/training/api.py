@@ -63,7 +63,7 @@ def train(
     if folder.exists() and any(folder.iterdir()):
         hint = "; `--resume` goes on with it" if (folder / STATE).is_file() else ""
         raise OneglanceError(f"{folder}: not empty, and nothing is ever overwritten: choose another --out{hint}")
-    settings = _absolute(settings, origin.resolve())
+    settings = absolute(settings, origin.resolve())
     # What can't be had is said before anything is written; the weights that the hub gives are kept in its cache.
     device_of(settings.train.device, "train.device")
     Backbone(settings.trunk)
@@ -71,17 +71,25 @@ def train(
     problems = Problems()
     manifest = build_manifest(settings, origin.resolve(), problems, folder / MANIFEST)
     write_problems(problems, folder / PROBLEMS)
-    write_yaml(folder / CONFIG, settings)
+    return begin(settings, manifest, folder, origin.resolve(), quiet=quiet)
+
+
+def begin(settings: Config, manifest: Manifest, folder: Path, base: Path, *, quiet: bool = False) -> Run:
+    """Train in a folder that holds the manifest already, and nothing of another training.
+
+    ``settings``: their paths are absolute; ``base``: the folder that they were relative to.
+    """
     facts = {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "base": str(origin.resolve()),
+        "base": str(base),
         "fingerprint": manifest.fingerprint(),
         "python": platform.python_version(),
         "machine": machine(),
-        "commits": commits(origin.resolve()),
+        "commits": commits(base),
         "versions": {name: version(name) for name in ("oneglance", "torch", "torchvision", "timm", "lightning")},
     }
     _write_facts(folder, facts)
+    write_yaml(folder / CONFIG, settings)
     return _finish(settings, manifest, folder, resume_it=False, quiet=quiet)
 
 
@@ -140,7 +148,7 @@ def _next_folder(parent: Path, name: str) -> Path:
     return parent / f"{name}-{number}"
 
 
-def _absolute(config: Config, base: Path) -> Config:
+def absolute(config: Config, base: Path) -> Config:
     """The same configuration with paths that hold wherever the run's folder is read from."""
     trunk = config.trunk
     if isinstance(trunk.pretrained, Path):

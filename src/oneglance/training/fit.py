@@ -21,8 +21,6 @@ from oneglance.balance import Balance, Group
 from oneglance.config import Config
 from oneglance.data.dataset import AnnotatedImages, Batch
 from oneglance.data.loader import TrainLoader, default_workers, evaluation_batches
-from oneglance.data.mixing import MixedBatches
-from oneglance.data.repeat import repeat_factors, repeated
 from oneglance.errors import OneglanceError, Problem, Problems, nearest
 from oneglance.evaluation.evaluate import Scores, evaluate, mean_relative_score
 from oneglance.manifest import Manifest
@@ -31,6 +29,7 @@ from oneglance.network.network import Network
 from oneglance.tasks import create_tasks
 from oneglance.tasks.base import Task
 from oneglance.training import checkpoint
+from oneglance.training.draws import labelled_rows, training_batches
 from oneglance.training.logs import Logs
 from oneglance.training.progress import TrainingProgress
 from oneglance.training.schedule import AveragedWeights, create_optimizer, learning_rate
@@ -231,35 +230,16 @@ class Training:
 
     def _loader(self) -> TrainLoader:
         settings = self.settings
-        rows = self.manifest.rows(split="train")
         active = {name: task for name, task in self.tasks.items() if not task.settings.freeze}
-        labelled = np.zeros(len(self.manifest), bool)
-        for name in active:
-            labelled |= self.manifest.labelled(name)
-        rows = rows[labelled[rows]]
-        if not len(rows):
-            raise OneglanceError(
-                "no image of the split 'train' is labelled for any task that is trained; "
-                "`oneglance check` counts the labels by task, source and split"
-            )
         self._check_source_names()
+        batches = training_batches(self.config, self.manifest, active, self.group.rank, self.group.world)
+        rows = labelled_rows(self.manifest, active)
         names = np.array(self.manifest.values("source"), object)[rows]
         sources = {name: rows[names == name] for name in dict.fromkeys(names)}
-        # An image that several sources label counts for the first: a few such images are no source of their own.
-        firsts = np.array([name.split("+")[0] for name in names], object)
-        mixed = {name: rows[firsts == name] for name in dict.fromkeys(firsts)}
-        if self.config.mixing.repeat:
-            factors = np.ones(len(self.manifest))
-            factors[rows] = repeat_factors(self.manifest, rows, self.config.mixing.repeat)
-            mixed = {name: repeated(of, factors[of], settings.seed) for name, of in mixed.items()}
         augment = {name: self.config.augment_of(name) for name in sources}
         images = AnnotatedImages(
             self.manifest, active, settings.size, augment=augment, partners=sources, seed=settings.seed
         )
-        batches = MixedBatches(
-            mixed, settings.batch, self.config.mixing, seed=settings.seed, rank=self.group.rank,
-            world=self.group.world, parts=settings.accumulate,
-        )  # fmt: skip
         return TrainLoader(images, batches, default_workers() if settings.workers is None else settings.workers)
 
     def _check_source_names(self) -> None:

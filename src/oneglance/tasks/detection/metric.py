@@ -12,6 +12,7 @@ from faster_coco_eval import COCO, COCOeval_faster
 from oneglance.annotations import Instances
 from oneglance.tasks.charts import Chart, Curves, Matrix, Series, Table
 from oneglance.tasks.detection.matching import confusion, judge
+from oneglance.tasks.resampled import Matches, matches_of, nothing_found, resampled_ap
 
 _SCORES = ("map", "map50", "map75", "map_small", "map_medium", "map_large")
 #: The recalls at which COCO reads its precisions.
@@ -33,9 +34,10 @@ class DetectionMetric:
         self._truths: list[dict[str, Any]] = []
         self._found: list[dict[str, Any]] = []
         self._evaluated: dict[str, Any] | None = None
+        self._matches: list[Matches] | None = None
 
     def update(self, predicted: Instances, truth: Instances) -> None:
-        self._evaluated = None
+        self._evaluated = self._matches = None
         self._images += 1
         index = {name: k + 1 for k, name in enumerate(self.classes)}
         counted = looked_for(truth, self.classes)
@@ -69,6 +71,19 @@ class DetectionMetric:
             if valid.size:
                 scores[f"ap/{name}"] = float(valid.mean())
         return scores
+
+    def resampled(self, counts: np.ndarray) -> np.ndarray:
+        if not self._anything_to_find():
+            return np.full(len(counts), np.nan)
+        if self._matches is None:
+            if self._found:
+                with contextlib.redirect_stdout(io.StringIO()):
+                    evaluation = self._evaluator(separate_eval=True)
+                    evaluation.evaluate()
+                self._matches = matches_of(evaluation)
+            else:
+                self._matches = [nothing_found(self._truths, self._images)]
+        return resampled_ap(self._matches, counts)
 
     def charts(self) -> list[Chart]:
         if not self._anything_to_find():
@@ -128,17 +143,20 @@ class DetectionMetric:
         """COCO's evaluation of what was seen so far: ``stats``, and ``precision`` by IoU, recall and class, float64
         [10, 101, C] (-1 for a class without objects)."""
         if self._evaluated is None:
-            categories = [{"id": k + 1, "name": name} for k, name in enumerate(self.classes)]
-            images = [{"id": k + 1} for k in range(self._images)]
             with contextlib.redirect_stdout(io.StringIO()):
-                truth = COCO({"images": images, "annotations": self._truths, "categories": categories})
-                evaluation = COCOeval_faster(truth, truth.loadRes(self._found), "bbox", print_function=_quiet)
+                evaluation = self._evaluator()
                 evaluation.evaluate()
                 evaluation.accumulate()
                 evaluation.summarize()
             precision = np.asarray(evaluation.eval["precision"])[:, :, :, 0, -1]
             self._evaluated = {"stats": evaluation.stats, "precision": precision}
         return self._evaluated
+
+    def _evaluator(self, **options: Any) -> COCOeval_faster:
+        categories = [{"id": k + 1, "name": name} for k, name in enumerate(self.classes)]
+        images = [{"id": k + 1} for k in range(self._images)]
+        truth = COCO({"images": images, "annotations": self._truths, "categories": categories})
+        return COCOeval_faster(truth, truth.loadRes(self._found), "bbox", print_function=_quiet, **options)
 
     def _precision(self) -> np.ndarray:
         """COCO's precision at IoU 0.5, by recall and class, float64 [101, C]; 0 where the recall is not reached."""
