@@ -271,8 +271,8 @@ sources:
 {table("faces", "face")}
   # Licence plates close up, their corners in a table.
 {table("plates", "plate")}
-# Small enough to be learned from scratch. (Thin, but of ordinary convolutions: from scratch, depthwise ones learn far less
-# in the same time on a CPU.)
+# Small enough to be learned from scratch: thin, but of ordinary convolutions; of depthwise ones, a network learns far
+# less in the same time on a CPU.
 trunk:
   backbone: resnet18
   pretrained: false
