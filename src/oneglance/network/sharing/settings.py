@@ -20,7 +20,7 @@ OWN_KEYS: dict[str, dict[str, Any]] = {
     "cross_stitch": {"own_share": 0.9, "per_channel": False},
     "mtan": {},
     "soft": {"relation": "l2", "strength": 0.1},
-    "adapters": {"where": "stages", "narrowing": 4, "neck": "own"},
+    "adapters": {"where": "stages", "narrowing": 8, "neck": "own"},
     "none": {},
 }
 #: Keys of a learned relation, beside those of `soft`.
@@ -47,9 +47,9 @@ class SharingSettings(BaseModel):
     scheme: Scheme = Field(
         "hard",
         description="`hard`: one trunk for all tasks. `layers`: the first layers shared, then branches. "
-        "`cross_stitch`: a trunk a group, with learned mixing after each stage. `mtan`: one backbone, attention a group. `soft`: a "
-        "trunk a group, tied by a term of the loss. `adapters`: a frozen backbone with small modules a group. `none`: "
-        "a trunk a group.",
+        "`cross_stitch`: a trunk a group, with learned mixing after each stage. `mtan`: one backbone, attention "
+        "a group. `soft`: a trunk a group, tied by a term of the loss. `adapters`: a frozen backbone, small modules a "
+        "group. `none`: a trunk a group.",
     )
     groups: tuple[tuple[str, ...], ...] | None = Field(
         None,
@@ -84,7 +84,7 @@ class SharingSettings(BaseModel):
         "see; `maps`: on the backbone's maps alone, so that it runs once for all groups.",
     )
     narrowing: int | None = Field(
-        None, ge=1, description="Of `adapters` (4): an adapter has its map's channels divided by this."
+        None, ge=1, description="Of `adapters` (8): an adapter has its map's channels divided by this."
     )
     neck: Literal["own", "frozen"] | None = Field(
         None,
