@@ -18,7 +18,17 @@ from oneglance.network.sharing.tie import Tie
 from oneglance.network.trunk import TrunkSettings
 from oneglance.tasks.base import Task
 
-__all__ = ["MEANS", "SCHEMES", "SHARED", "Sharing", "SharingSettings", "Tie", "create_sharing", "groups_of"]
+__all__ = [
+    "MEANS",
+    "SCHEMES",
+    "SHARED",
+    "CrossStitch",
+    "Sharing",
+    "SharingSettings",
+    "Tie",
+    "create_sharing",
+    "groups_of",
+]
 
 SCHEMES: dict[str, type[Sharing]] = {
     "hard": Hard,

@@ -66,6 +66,10 @@ class CrossStitch(Sharing):
         )
         return {"trunks": self.trunks, "stitch": self.stitches}
 
+    def matrices(self) -> dict[int, Tensor]:
+        """What each trunk takes of all, float [K, K], by the stride of the maps."""
+        return {int(stride): one.matrix() for stride, one in self.stitches.items() if isinstance(one, Stitch)}
+
     def look(
         self, images: Tensor, wanted: Wanted, content: Tensor | None, cut: Cut | None, deep: bool
     ) -> dict[str, Features]:
