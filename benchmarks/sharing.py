@@ -1,16 +1,16 @@
-"""Pets (breed, head and outline) under every scheme of sharing: scores, parameters, FLOPs, a step's and an image's time.
+"""Pets (breed, head and outline) under every scheme of sharing: scores, parameters, FLOPs, times.
 
     python benchmarks/sharing.py [--which all|seed004|none,soft omega] [--seconds 60] [--out DIR] [train.epochs=10 ...]
 
 ``--which seed004``: seed 004's list (hard, layers, soft with each relation, none); or names of variants, comma between.
 A training that is finished is not made again. Scores are those of the split `test`, of the averaged weights.
 
-Parameters and FLOPs are of the whole network, one image, all tasks asked. For the times, every variant takes one step in
-each round (the network of examples/pets.yaml, 16 random images of ``--size`` pixels, all labelled for all tasks: forward,
-losses, backward, the tie of `soft`; no loading, no optimiser) and looks at one image, in an order drawn anew, in one
-process of one thread, until ``--seconds`` are over; the figure is the median of the processor's time. What a training
-took as a whole stands beside it, where images are labelled as they are: half of them have no box, and go through fewer
-trunks. Writes results/sharing_pets.json.
+Parameters and FLOPs are of the whole network, one image, all tasks asked. For the times, every variant takes one step
+in each round (the network of examples/pets.yaml, 16 random images of ``--size`` pixels, all labelled for all tasks:
+forward, losses, backward, the tie of `soft`; no loading, no optimiser) and looks at one image, in an order drawn anew,
+in one process of one thread, until ``--seconds`` are over; the figure is the median of the processor's time. What a
+training took as a whole stands beside it, where images are labelled as they are: half of them have no box, and go
+through fewer trunks. Writes results/sharing_pets.json (sharing_seed004.json).
 """
 
 from __future__ import annotations

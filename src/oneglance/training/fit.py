@@ -312,7 +312,7 @@ class Training:
         if self.network.tie is not None and (step + 1) % (self.config.sharing.every or 1) == 0:
             self.network.tie.learn()
         self.average.update(self.network, step)
-        return _Made(step, batches, whole, tied, total, torch.stack(norms).sum())
+        return _Made(step, batches, whole, tied, total, torch.stack([norm.to(total.device) for norm in norms]).sum())
 
     def _tie(self) -> dict[str, Tensor]:
         """Add the gradient of what ties the trunks' weights, which is the same in all processes; returns its value."""

@@ -13,7 +13,7 @@ from oneglance.network.sharing import SharingSettings
 from oneglance.network.trunk import TrunkSettings
 from oneglance.tasks import ClassificationSettings, DetectionSettings, SegmentationSettings, create_tasks
 
-TRUNK = TrunkSettings(backbone="lcnet_050", pretrained=False, channels=16)
+TRUNK = TrunkSettings(backbone="lcnet_050", pretrained=False, channels=24)
 #: One of each scheme, and its variants.
 SCHEMES: dict[str, dict[str, Any]] = {
     "hard": {},
@@ -38,6 +38,8 @@ TASKS = {
     "objects": DetectionSettings(classes=("a",), width=16),
     "colour": ClassificationSettings(on="objects", classes=("r", "g")),
 }
+#: One of each kind, for tests that take their time.
+CORE = ("hard", "layers to 16", "cross_stitch", "mtan", "omega", "adapters", "adapters at maps", "none, two together")
 #: Four images, each labelled for some tasks; the last has objects alone.
 ROWS = {"kind": [0, 2], "seg": [1, 2], "objects": [0, 1], "colour": [0, 0, 3]}
 EVERYWHERE = {"kind": [0, 1, 2, 3], "seg": [0, 1, 2, 3], "objects": [0, 1, 2, 3], "colour": [0, 1, 2, 3, 3]}
@@ -50,7 +52,12 @@ def network_of(
     settings = SharingSettings.model_validate(SCHEMES[scheme] if isinstance(scheme, str) else dict(scheme))
     torch.manual_seed(seed)
     tasks = {name: TASKS[name].model_copy(update=task.get(name, {})) for name in names}
-    return Network(create_tasks(tasks), TRUNK, settings)
+    network = Network(create_tasks(tasks), TRUNK, settings)
+    for head in network.heads.values():
+        for name, module in head.named_children():
+            if isinstance(module, torch.nn.Dropout | torch.nn.Dropout2d):
+                setattr(head, name, torch.nn.Identity())  # what is drawn depends on what was drawn before
+    return network
 
 
 def images_of(count: int = 4) -> Tensor:

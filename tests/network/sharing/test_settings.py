@@ -36,7 +36,7 @@ def config_of(sharing: dict, **further: object) -> Config:
 )
 def test_a_scheme_has_its_own_keys_and_reads_back_what_was_written(sharing, own, tmp_path):
     config = config_of(sharing)
-    given = config.sharing.model_dump(exclude_none=True)
+    given = config.sharing.model_dump()
     assert given == {"scheme": sharing.get("scheme", "hard"), **own}
     write_yaml(tmp_path / "c.yaml", config)
     import yaml

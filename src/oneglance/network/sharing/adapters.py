@@ -37,7 +37,8 @@ class Adapter(nn.Module):
 
 
 class Adapters(Sharing):
-    """The backbone keeps its weights and its BatchNorm statistics; adapters and, by default, necks learn.
+    """The backbone keeps its weights and its BatchNorm statistics; adapters and, by default, necks learn. Before they
+    have learnt, it answers as one trunk for all tasks would: necks have all levels that one neck for all has.
 
     ``where: stages``: a group's adapter after a stage changes what the later stages see, so that the backbone runs once
     for each group, on its images. ``where: maps``: it runs once for all, and adapters are at its maps.
@@ -60,7 +61,7 @@ class Adapters(Sharing):
             self.held.append(start.neck)
         self.trunks = nn.ModuleDict()
         for group in self.groups:
-            neck = start.neck if settings.neck == "frozen" else start.neck_for(group)
+            neck = start.neck if settings.neck == "frozen" else start.neck_for()
             with torch.random.fork_rng(devices=()):
                 adapters = nn.ModuleList(Adapter(width, settings.narrowing) for width in backbone.channels)
             own: dict[str, nn.Module] = {"adapters": adapters}

@@ -60,7 +60,7 @@ class Sharing(ABC):
 
 
 class Start:
-    """The trunk that all schemes begin with, so that from one seed all begin alike: backbone, neck, their copies.
+    """The trunk that all schemes begin with, the same from one seed: backbone, neck, their copies.
 
     ``finest``: by group, the finest stride that its tasks look at.
     """
@@ -73,10 +73,10 @@ class Start:
     def _neck(self, finest: int) -> Neck:
         return Neck(self.backbone.reductions, self.backbone.channels, self.trunk.channels, finest)
 
-    def neck_for(self, group: str) -> Neck:
-        """A copy of the neck with the levels that the group needs."""
+    def neck_for(self, group: str | None = None) -> Neck:
+        """A copy of the neck, with the levels that the group would have without the others; None: with all."""
         with torch.random.fork_rng(devices=()):
-            neck = self._neck(self.finest[group])
+            neck = self._neck(self.finest[group] if group is not None else self.neck.finest)
         state = self.neck.state_dict()
         neck.load_state_dict({name: state[name] for name in neck.state_dict()})
         return neck

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from oneglance.errors import nearest
 from oneglance.tasks.base import TaskSettings
@@ -91,6 +91,11 @@ class SharingSettings(BaseModel):
         description="Of `adapters` (`own`): a neck for each group, which learns; `frozen`: one neck, as it is in the "
         "run that `train.start` names.",
     )
+
+    @model_serializer(mode="wrap")
+    def _own(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """What the scheme has, and no keys of others."""
+        return {key: value for key, value in handler(self).items() if value is not None}
 
     @model_validator(mode="before")
     @classmethod
