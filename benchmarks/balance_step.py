@@ -36,6 +36,7 @@ from common import arguments, table
 from oneglance.balance import GRADIENT_METHODS, LOSS_METHODS, Balance, BalanceSettings
 from oneglance.network.cut import Cut
 from oneglance.network.network import Network
+from oneglance.network.sharing import SharingSettings
 from oneglance.network.trunk import TrunkSettings
 from oneglance.tasks import ClassificationSettings, DetectionSettings, SegmentationSettings, create_tasks
 
@@ -71,7 +72,9 @@ def resnet(size: int, batch: int) -> tuple[Any, Tensor, Callable[[Any], dict[str
     return ResNet().train(), images, lambda out: {n: {"class": loss(o["logits"], truth[n])} for n, o in out.items()}
 
 
-def pets(size: int, batch: int) -> tuple[Any, Tensor, Callable[[Any], dict[str, dict[str, Tensor]]]]:
+def pets(
+    size: int, batch: int, sharing: SharingSettings | None = None
+) -> tuple[Any, Tensor, Callable[[Any], dict[str, dict[str, Tensor]]]]:
     tasks = create_tasks(
         {
             "breed": ClassificationSettings(classes=("a", "b", "c")),
@@ -80,7 +83,7 @@ def pets(size: int, batch: int) -> tuple[Any, Tensor, Callable[[Any], dict[str, 
         }
     )
     trunk = TrunkSettings(backbone="mobilenetv2_100", pretrained=False, freeze_norm=True)
-    network = Network(tasks, trunk).train()
+    network = Network(tasks, trunk, sharing).train()
     corner = torch.rand(batch, 1, 2) * size * 0.4
     targets = {
         "breed": {"label": torch.randint(0, 3, (batch,))},

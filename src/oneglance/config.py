@@ -21,12 +21,13 @@ from pydantic import (
 )
 from torch import nn
 
-from oneglance.balance.settings import BalanceSettings, split_names
+from oneglance.balance.settings import GRADIENT_METHODS, BalanceSettings, split_names
 from oneglance.data.augment import AugmentSettings
 from oneglance.data.mixing import MixingSettings
 from oneglance.errors import OneglanceError, nearest
 from oneglance.formats import FORMATS
 from oneglance.formats.base import SourceSettings
+from oneglance.network.sharing.settings import MEANS, SHARED, SharingSettings, groups_of
 from oneglance.network.trunk import TrunkSettings
 from oneglance.tasks import KINDS
 from oneglance.tasks.base import TaskSettings
@@ -60,14 +61,6 @@ class SplitSettings(BaseModel):
     )
     seed: int = Field(0, ge=0, description="Another seed, another division.")
     by_group: bool = Field(True, description="Keep images of one group (a person, near duplicates) together.")
-
-
-class SharingSettings(BaseModel):
-    """How much of the network the tasks share."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    scheme: str = Field("hard", pattern="^hard$", description="`hard`: one trunk for all tasks.")
 
 
 class Config(BaseModel):
@@ -136,7 +129,27 @@ class Config(BaseModel):
                     f"tasks.{name}.freeze: its head would stay random; give the run that trained it as train.start"
                 )
             self._check_on(name, task)
+        self._check_sharing()
         return self
+
+    def _check_sharing(self) -> None:
+        """Groups of tasks that are there, and something shared where gradients are to be compared."""
+        scheme = self.sharing.scheme
+        try:
+            groups_of(self.sharing, self.tasks)
+        except ValueError as error:
+            raise ValueError(f"sharing.{error}") from error
+        if self.balance.method in GRADIENT_METHODS and scheme not in SHARED:
+            raise ValueError(
+                f"balance.method: `{self.balance.method}` compares the tasks' gradients where all learn together, and "
+                f"with `sharing.scheme: {scheme}` they do so nowhere ({MEANS[scheme]}); take a method by losses, "
+                f"such as `sum` or `uncertainty`, or one of the schemes {', '.join(SHARED)}"
+            )
+        if self.sharing.neck == "frozen" and self.train.start is None:
+            raise ValueError(
+                "sharing.neck: `frozen` keeps the neck as it is, and a new one knows nothing; give the run that "
+                "trained it as train.start, or leave `neck` out"
+            )
 
     def _check_on(self, name: str, task: TaskSettings) -> None:
         """What a task on objects needs: a detector that finds them, and a kind that can be asked of objects."""

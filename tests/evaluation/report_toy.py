@@ -57,8 +57,10 @@ def make_records(folder: Path, count: int, splits: tuple[str, ...] = ("train", "
     return records
 
 
-def make_run(folder: Path, count: int = 16, splits: tuple[str, ...] = ("train", "val")) -> Path:
-    """A finished run in ``folder``."""
+def make_run(
+    folder: Path, count: int = 16, splits: tuple[str, ...] = ("train", "val"), **settings: dict[str, Any]
+) -> Path:
+    """A finished run in ``folder``; ``settings``: further parts of the configuration."""
     train = {"size": [64, 96], "epochs": 1, "batch": 8, "workers": 0, "precision": "32", "evaluate_every": 1}
     config = parse_config(
         {
@@ -66,6 +68,7 @@ def make_run(folder: Path, count: int = 16, splits: tuple[str, ...] = ("train", 
             "sources": [{"format": "folder", "root": ".", "tasks": list(TASKS)}],
             "trunk": {"backbone": "mobilenetv4_conv_small", "pretrained": False, "channels": 16},
             "train": train,
+            **settings,
         }
     )
     folder.mkdir(parents=True)

@@ -117,8 +117,8 @@ def test_the_pyramid_is_as_fine_as_the_finest_task_needs():
         TrunkSettings(pretrained=False),
     )
     images = torch.zeros(1, 3, 64, 64, dtype=torch.uint8)
-    assert coarse.eval().features(images).strides == (8, 16, 32)
-    assert fine.eval().features(images).strides == (4, 8, 16, 32)
+    assert coarse.eval().features(images)["o"].strides == (8, 16, 32)
+    assert fine.eval().features(images)["o"].strides == (4, 8, 16, 32)
     assert fine(images)["s"]["logits"].shape == (1, 2, 16, 16)
 
 

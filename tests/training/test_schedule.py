@@ -32,7 +32,7 @@ def test_the_rate_rises_then_falls_along_half_a_cosine():
 @pytest.mark.parametrize(("given", "pretrained", "factor"), [(None, False, 1.0), (None, True, 0.2), (0.5, True, 0.5)])
 def test_a_pretrained_backbone_has_a_smaller_rate(given, pretrained, factor):
     one = network()
-    one.backbone.settings = one.backbone.settings.model_copy(update={"pretrained": pretrained})
+    one.trunk = one.trunk.model_copy(update={"pretrained": pretrained})
     optimizer = create_optimizer(one, TrainSettings(lr=1.0, trunk_lr=given))
     rates = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
     assert {rates[id(p)] for p in one.backbone.parameters()} == {factor}

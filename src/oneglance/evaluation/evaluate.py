@@ -63,8 +63,9 @@ def evaluate(
             problems.add(problem.where, problem.what)
         if batch.indices:
             with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-                glance = Glance(network, tasks, batch.images.to(device), batch.frames)
-                found = glance.answers({n: [i for i, t in enumerate(batch.truths) if n in t] for n in tasks})
+                rows = {n: [i for i, t in enumerate(batch.truths) if n in t] for n in tasks}
+                glance = Glance(network, tasks, batch.images.to(device), batch.frames, rows)
+                found = glance.answers(rows)
                 for name, task in tasks.items():
                     of_task = found.get(task.settings.parent or name, {})
                     for i, one in of_task.items():

@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 from oneglance.errors import OneglanceError
+from oneglance.evaluation.sharing import flops_of
 from oneglance.model import Model
 from oneglance.tasks.base import Task
 from oneglance.tasks.charts import Curves, Series, thinned
@@ -26,8 +25,8 @@ MOST_SCORES = 5
 
 def read_history(folder: Path, tasks: Mapping[str, Task[Any]]) -> list[tuple[str, list[Curves]]]:
     """The curves of a training by task: its loss terms, and its scores on the split `val`; under `balance`, what the
-    tasks' gradients were multiplied by and how far they pulled in one direction. Empty without a history. Raises
-    OneglanceError where it is spoilt."""
+    tasks' gradients were multiplied by and how far they pulled in one direction; under `sharing`, the term that ties
+    trunks. Empty without a history. Raises OneglanceError where it is spoilt."""
     path = folder / "history.csv"
     if not path.is_file():
         return []
@@ -49,7 +48,18 @@ def read_history(folder: Path, tasks: Mapping[str, Task[Any]]) -> list[tuple[str
             found.append((name, curves))
     if balance := _balance(figures):
         found.append(("balance", balance))
+    if ("sharing", "") in figures:
+        found.append(("sharing", [_tie(figures["sharing", ""])]))
     return found
+
+
+def _tie(terms: Mapping[str, list[tuple[int, int, float]]]) -> Curves:
+    series = []
+    for name, rows in terms.items():
+        steps, values = (np.array(column, np.float64) for column in zip(*((s, v) for s, _, v in rows), strict=True))
+        series.append(Series(name, *thinned(steps + 1, values)))
+    note = "The term of the loss that ties the trunks' weights to each other, times its strength."
+    return Curves("sharing", "Sharing: tie", note, "step", "loss", tuple(series))
 
 
 def _losses(task: str, terms: Mapping[str, list[tuple[int, int, float]]]) -> Curves:
@@ -124,12 +134,8 @@ def read_facts(folder: Path) -> dict[str, Any]:
 def cost_of(model: Model) -> dict[str, float]:
     """``parameters`` of the network, and ``flops`` of one image at the size of evaluation (a multiplication and an
     addition are two)."""
-    height, width = model.size
-    image = torch.zeros((1, 3, height, width), dtype=torch.uint8, device=model.device)
-    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
-        model.network(image)
     parameters = sum(parameter.numel() for parameter in model.network.parameters())
-    return {"parameters": float(parameters), "flops": float(counter.get_total_flops())}
+    return {"parameters": float(parameters), "flops": flops_of(model)}
 
 
 def read_problems(folder: Path) -> list[tuple[str, str]]:

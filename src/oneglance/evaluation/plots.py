@@ -18,7 +18,7 @@ from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
 from oneglance.errors import OneglanceError
-from oneglance.tasks.charts import Bars, Chart, Curves, Histogram, Intervals, Matrix, Scatter, Table
+from oneglance.tasks.charts import Bars, Chart, Curves, Heat, Histogram, Intervals, Matrix, Scatter, Table
 
 #: Stands for the colour of text, which the page sets: dark on a light page, light on a dark one.
 INK = "#16191d"
@@ -34,7 +34,7 @@ TOLD_APART = 10
 NAMED, BARRED, NUMBERED = 100, 60, 16
 MADE_BY = "oneglance report"
 
-Drawable = Matrix | Curves | Scatter | Histogram | Bars | Intervals
+Drawable = Matrix | Heat | Curves | Scatter | Histogram | Bars | Intervals
 
 
 #: The page's pixels in one of Matplotlib's points.
@@ -136,6 +136,10 @@ def _size(chart: Drawable) -> tuple[float, float]:
             side = min(11.0, max(2.2, 0.42 * max(chart.counts.shape)))
             label = 0.075 * max(len(_short(name)) for name in chart.rows) if len(chart.rows) <= NAMED else 0.3
             return side + label + 0.6, side + label + 0.6
+        case Heat():
+            side = 0.62 * max(chart.values.shape) + 0.4
+            label = 0.085 * max(len(_short(name)) for name in chart.rows)
+            return min(11.0, side + label), min(11.0, side + label)
         case Bars():
             return 5.4, max(1.6, 0.7 + 0.24 * len(chart.names)) if len(chart.names) <= BARRED else 6.0
         case Intervals():
@@ -149,6 +153,8 @@ def _draw(axes: Axes, chart: Drawable) -> None:
     match chart:
         case Matrix():
             _matrix(axes, chart)
+        case Heat():
+            _heat(axes, chart)
         case Curves():
             _curves(axes, chart)
         case Scatter():
@@ -190,6 +196,27 @@ def _matrix(axes: Axes, chart: Matrix) -> None:
             on = shares[i, j] > 0.6
             axes.text(j + 0.5, i + 0.5, f"{shares[i, j]:.2f}".removeprefix("0"), ha="center", va="center",
                       color="white" if on else INK, fontsize=8)  # fmt: skip
+
+
+def _heat(axes: Axes, chart: Heat) -> None:
+    # Told apart by the numbers too: colour says nothing that they don't.
+    below, above = (0.85, 0.388, 0.118), (0.165, 0.498, 0.749)
+    ends = [(*below, 1.0), (*below, 0.0), (*above, 0.0), (*above, 1.0)]
+    colours = LinearSegmentedColormap.from_list("around", list(zip((0.0, 0.5, 0.5, 1.0), ends, strict=True)))
+    low, high = chart.span
+    axes.pcolormesh(chart.values, cmap=colours, vmin=-max(-low, high), vmax=max(-low, high), edgecolors="none")
+    axes.invert_yaxis()
+    axes.set_aspect("equal")
+    axes.spines[:].set_visible(True)
+    axes.spines[:].set_alpha(0.3)
+    for names, put in ((chart.rows, axes.set_yticks), (chart.columns, axes.set_xticks)):
+        put(np.arange(len(names)) + 0.5, [_short(name) for name in names])
+    axes.tick_params(length=0)
+    axes.tick_params(axis="x", rotation=90 if max(map(len, map(_short, chart.columns))) > 8 else 0)
+    if max(chart.values.shape) <= NUMBERED:
+        for (i, j), value in np.ndenumerate(chart.values):
+            on = abs(value) > 0.6 * max(-low, high)
+            axes.text(j + 0.5, i + 0.5, f"{value:.2f}", ha="center", va="center", color="white" if on else INK)
 
 
 def _curves(axes: Axes, chart: Curves) -> None:

@@ -20,9 +20,11 @@ from oneglance.evaluation.facts import cost_of, read_facts, read_history, read_p
 from oneglance.evaluation.page import Html, details, document, join, section, shown, table, tag, write
 from oneglance.evaluation.pictures import Pair, data_url, draw_pairs
 from oneglance.evaluation.plots import drawable, grid_of, slug
+from oneglance.evaluation.sharing import flops_of, parameters_by_part, sharing_charts
 from oneglance.ingest import Counts, count_labels
 from oneglance.manifest import Manifest
 from oneglance.model import Model
+from oneglance.network.sharing import MEANS
 from oneglance.tasks.base import Task
 from oneglance.tasks.charts import Chart, Curves, Matrix, Table
 from oneglance.training.fit import BEST
@@ -63,7 +65,13 @@ def write_report(
     album = Album(plots, problems)
     counts = count_labels(manifest)
     titles = {"scores": "Scores", "training": "Training"} | {f"task-{slug(name)}": name for name in charts}
-    titles |= {"data": "Data", "problems": "Passed over", "cost": "Cost", "configuration": "Configuration"}
+    titles |= {
+        "data": "Data",
+        "problems": "Passed over",
+        "sharing": "Sharing",
+        "cost": "Cost",
+        "configuration": "Configuration",
+    }
     titles |= {"environment": "Environment"}
     facts = read_facts(folder)
     parts = [
@@ -77,6 +85,7 @@ def write_report(
     parts += [
         _data(counts, tasks, manifest),
         _problems(folder, scored, problems),
+        _sharing(model, album),
         _cost(model, facts, scored),
         _configuration(folder),
         _environment(model, facts),
@@ -268,6 +277,28 @@ def _problems(folder: Path, scored: Scored | None, problems: Problems) -> Html:
     return section(
         "Passed over", "problems", tag("p", said), table(("where", "what"), rows[:MOST_PROBLEMS], words=(0, 1))
     )
+
+
+def _sharing(model: Model, album: Album) -> Html:
+    settings, network = model.config.sharing, model.network
+    said = f"{settings.scheme}: {MEANS[settings.scheme]}."
+    counts = parameters_by_part(network)
+    rows: list[tuple[str, str, str]] = []
+    for group, names in network.sharing.groups.items():
+        asked = [name for name in names if not model.tasks[name].on_objects]
+        alone = f"{flops_of(model, asked) / 1e9:.2f}"
+        rows.append((", ".join(names), f"{counts.get(group, 0) / 1e6:.2f}", alone))
+    shared = counts["shared"] / 1e6
+    note = (
+        f"Shared by all: {shared:.2f} million parameters; heads and what reads objects: {counts['heads'] / 1e6:.2f} "
+        "million. GFLOP are of one image, where nothing but these tasks is asked."
+    )
+    headings = ("tasks that go together", "million parameters of their own", "GFLOP alone")
+    parts = [tag("p", said), table(headings, rows, words=(0,)), tag("p", note, class_="faint")]
+    figures = [album.figure(chart, f"{chart.stem}.png") for chart in sharing_charts(network)]
+    if figures:
+        parts.append(tag("div", *figures, class_="charts"))
+    return section("Sharing", "sharing", *parts)
 
 
 def _cost(model: Model, facts: dict[str, Any], scored: Scored | None) -> Html:

@@ -18,9 +18,10 @@ from typing import Any
 
 import numpy as np
 
-from oneglance.config import Config, SharingSettings
+from oneglance.config import Config
 from oneglance.formats.base import SourceSettings
 from oneglance.manifest import Manifest
+from oneglance.network.sharing.settings import SharingSettings
 from oneglance.training.draws import training_batches
 
 #: A twin's step sees at least so many images.

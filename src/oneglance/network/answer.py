@@ -29,16 +29,23 @@ Place = tuple[int, np.ndarray]
 class Glance:
     """One look at a batch of images: the trunk runs once, whatever is asked afterwards.
 
-    ``images`` uint8 [B, 3, H, W]; ``frames``: how each lies in its original.
+    ``images`` uint8 [B, 3, H, W]; ``frames``: how each lies in its original; ``rows``: by task the images that it will
+    be asked about, in ascending order; None: all tasks about all.
     """
 
     def __init__(
-        self, network: Network, tasks: Mapping[str, Task[Any]], images: Tensor, frames: Sequence[Frame]
+        self,
+        network: Network,
+        tasks: Mapping[str, Task[Any]],
+        images: Tensor,
+        frames: Sequence[Frame],
+        rows: Mapping[str, Sequence[int]] | None = None,
     ) -> None:
         self.network, self.tasks, self.frames = network, tasks, frames
         self.device = images.device
         content = torch.tensor([frame.content for frame in frames], dtype=torch.float32, device=images.device)
-        self.features: Features = network.features(images, content)
+        asked = None if rows is None else {n: torch.tensor(at, device=images.device) for n, at in rows.items() if at}
+        self.features: dict[str, Features] = network.features(images, content, rows=asked)
 
     def answers(self, rows: Mapping[str, Sequence[int]] | None = None) -> Answers:
         """What the tasks on images say, with what those on objects say of the objects found; of the images ``rows``
@@ -48,7 +55,7 @@ class Glance:
             at = range(len(self.frames)) if rows is None else rows.get(name, ())
             if task.on_objects or not len(at):
                 continue
-            outputs = self.network.heads[name](self.features.of(torch.tensor(list(at), device=self.device)))
+            outputs = self.network.heads[name](self.features[name].of(torch.tensor(list(at), device=self.device)))
             said = dict(zip(at, task.decode(outputs, [self.frames[i] for i in at]), strict=True))
             answers[name] = self._ask_on(task, said) if task.children else said
         return answers
@@ -69,7 +76,7 @@ class Glance:
         frames = [self.frames[i] for i in rows]
         parts = np.stack([shares(box, frame) for box, frame in zip(boxes, frames, strict=True)])
         outputs = self.network.of_objects(
-            self.features,
+            self.features[tasks[0].name],
             torch.tensor(rows, device=self.device),
             torch.from_numpy(parts).to(self.device),
             tuple(task.name for task in tasks),

@@ -1,7 +1,8 @@
-"""The whole network: one trunk, a head for each task, each head run on what is labelled for it."""
+"""The whole network: the trunk, as the tasks share it, and a head for each task, run on what is labelled for it."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import Any
@@ -11,10 +12,13 @@ from torch import Tensor, nn
 
 from oneglance.network.cut import Cut
 from oneglance.network.depthwise import quicken_depthwise
-from oneglance.network.neck import Neck
 from oneglance.network.regions import Regions, jittered
+from oneglance.network.sharing import SharingSettings, Tie, create_sharing
+from oneglance.network.sharing.cross_stitch import Stitch
+from oneglance.network.sharing.soft import Soft
+from oneglance.network.stages import Stage
 from oneglance.network.trunk import Backbone, TrunkSettings
-from oneglance.tasks.base import Features, FeatureSpec, Outputs, Task
+from oneglance.tasks.base import Features, Outputs, Task
 from oneglance.tasks.detection.assign import box_iou
 
 #: Heights and widths of the input are multiples of this.
@@ -25,42 +29,84 @@ JITTER, FOUND, OVERLAP = 0.1, 0.5, 0.5
 
 
 class Network(nn.Module):
-    """Trunk and heads. A frozen task's head keeps its weights and its BatchNorm statistics."""
+    """Trunk and heads. A frozen task's head keeps its weights and its BatchNorm statistics, and so does what of the
+    trunk only frozen tasks look through.
 
-    def __init__(self, tasks: Mapping[str, Task[Any]], trunk: TrunkSettings) -> None:
+    ``sharing``: the scheme, whose parts are the network's own modules.
+    """
+
+    def __init__(
+        self, tasks: Mapping[str, Task[Any]], trunk: TrunkSettings, sharing: SharingSettings | None = None
+    ) -> None:
         super().__init__()
-        self.tasks = dict(tasks)
-        self.backbone = Backbone(trunk)
-        finest = min((task.finest_stride for task in tasks.values()), default=8)
-        self.neck = Neck(self.backbone.reductions, self.backbone.channels, trunk.channels, finest)
-        spec = FeatureSpec(self.backbone.channels[-1], self.neck.channels)
+        self.tasks, self.trunk = dict(tasks), trunk
+        self.sharing = create_sharing(sharing or SharingSettings.model_validate({}), tasks, trunk)
+        self.group_of = {name: group for group, names in self.sharing.groups.items() for name in names}
+        for name, part in self.sharing.parts.items():
+            self.add_module(name, part)
+        specs = self.sharing.specs
         parents = dict.fromkeys(task.settings.parent for task in tasks.values() if task.settings.parent is not None)
-        self.regions = nn.ModuleDict({name: Regions(spec, trunk.channels) for name in parents})
+        self.regions = nn.ModuleDict({name: Regions(specs[self.group_of[name]], trunk.channels) for name in parents})
         self.heads = nn.ModuleDict(
             {
-                name: task.region_head(trunk.channels) if task.on_objects else task.head(spec)
+                name: task.region_head(trunk.channels) if task.on_objects else task.head(specs[self.group_of[name]])
                 for name, task in tasks.items()
             }
         )
+        self._held: list[nn.Module] = []
+        for group, own in self.sharing.own.items():
+            of_group = [tasks[name] for name in self.sharing.groups[group]]
+            looked = any(task.on_objects or "pyramid" in self._looked_at[task.name] for task in of_group)
+            if not looked and "neck" in own:
+                own.pop("neck")
         quicken_depthwise(self)
         # Convolutions are faster so, on CPUs and on GPUs: benchmarks/layout.py measures it.
         self.to(memory_format=torch.channels_last)
-        self._frozen = [name for name, task in tasks.items() if task.settings.freeze]
-        for name in self._frozen:
-            self.heads[name].requires_grad_(False)
+        frozen = {name for name, task in tasks.items() if task.settings.freeze}
+        held = [self.heads[name] for name in tasks if name in frozen]
+        held += [own for group, own in self.sharing.own.items() if frozen.issuperset(self.sharing.groups[group])]
+        for module in held:
+            module.requires_grad_(False)
+        #: What stays as it is in training.
+        self._held = [*held, *self.sharing.held]
+        if self.tie is not None:
+            self.tie.begin()
 
-    def features(self, images: Tensor, content: Tensor | None = None, cut: Cut | None = None) -> Features:
-        """What the trunk sees in images uint8 [B, 3, H, W], H and W multiples of 32.
+    def features(
+        self,
+        images: Tensor,
+        content: Tensor | None = None,
+        cut: Cut | None = None,
+        rows: Mapping[str, Tensor] | None = None,
+    ) -> dict[str, Features]:
+        """What each task sees in images uint8 [B, 3, H, W], H and W multiples of 32; tasks that go one way see alike.
 
         ``content``: the boxes x1 y1 x2 y2 in which the images lie, float [B, 4]; None: they fill the input.
         ``cut``: see :class:`Cut`.
+        ``rows``: by task the images that it is asked about, int64 [n], in ascending order of tasks on images; only
+        tasks named there get features, and only their images go through what they don't share. None: all.
         """
-        maps = self.backbone(images)
-        pyramid = self.neck(maps)
-        if cut is None:
-            return Features(maps[-1], pyramid, content=content)
-        cut.compare_at(maps if self._looks_at_backbone else list(pyramid.values()))
-        return Features(cut(maps[-1]), {stride: cut(level) for stride, level in pyramid.items()}, content=content)
+        wanted = dict.fromkeys(self.sharing.groups) if rows is None else self._wanted(rows, len(images))
+        deep = cut is not None and self._looks_at_backbone
+        found = self.sharing.look(images, wanted, content, cut, deep)
+        return {name: found[group] for name, group in self.group_of.items() if group in found}
+
+    def _wanted(self, rows: Mapping[str, Tensor], count: int) -> dict[str, Tensor | None]:
+        """By group the images that one of its tasks is asked about, int64 [n] in ascending order; None: all."""
+        found: dict[str, Tensor | None] = {}
+        for group, names in self.sharing.groups.items():
+            asked = [rows[name] for name in names if name in rows]
+            if not asked or not self.sharing.own:
+                found |= dict.fromkeys([group] if asked else [])
+                continue
+            on_images = [rows[name] for name in names if name in rows and not self.tasks[name].on_objects]
+            if any(len(one) == count for one in on_images):
+                found[group] = None
+                continue
+            # One task's images are known already; else this is one of the few places where the host waits for a GPU.
+            images = asked[0] if len(asked) == 1 and on_images else torch.cat(asked).unique()
+            found[group] = None if len(images) == count else images
+        return found
 
     def forward(
         self,
@@ -78,23 +124,25 @@ class Network(nn.Module):
         boxes like those that are found; the outputs' ``box`` float [R, 4] says in which.
         ``content``, ``cut``: as for :meth:`features`.
         """
-        features = self.features(images, content, cut)
+        features = self.features(images, content, cut, rows)
         if rows is None:
-            return {name: head(features) for name, head in self.heads.items() if not self.tasks[name].on_objects}
+            return {n: head(features[n]) for n, head in self.heads.items() if not self.tasks[n].on_objects}
         outputs = {
-            name: self.heads[name](features.of(at)) for name, at in rows.items() if not self.tasks[name].on_objects
+            name: self.heads[name](features[name].of(at))
+            for name, at in rows.items()
+            if not self.tasks[name].on_objects
         }
         for name, at in rows.items():
             if self.tasks[name].on_objects:
                 if boxes is None:
                     raise ValueError(f"task {name!r} asks about objects: their boxes are needed")
                 seen = self._seen(name, at, boxes[name], rows, outputs, images.shape) if self.training else boxes[name]
-                outputs[name] = {**self.of_objects(features, at, seen, (name,))[name], "box": seen}
+                outputs[name] = {**self.of_objects(features[name], at, seen, (name,))[name], "box": seen}
         return {name: outputs[name] for name in rows}
 
     def of_objects(self, features: Features, rows: Tensor, boxes: Tensor, tasks: tuple[str, ...]) -> dict[str, Outputs]:
-        """Raw outputs of some tasks, all on the objects of one detection task, for R objects: ``rows`` int64 [R], the
-        images they are in; ``boxes`` float [R, 4] in shares of the input."""
+        """Raw outputs of some tasks, all on the objects of one detection task, for R objects, from that one's features:
+        ``rows`` int64 [R], the images they are in; ``boxes`` float [R, 4] in shares of the input."""
         parent = self.tasks[tasks[0]].settings.parent
         assert parent is not None
         cut = self.regions[parent](features, rows, boxes)
@@ -132,36 +180,85 @@ class Network(nn.Module):
         return torch.where(take[:, None], own.clamp(0, 1), moved)
 
     def shared_parameters(self) -> Iterator[nn.Parameter]:
-        """The parameters of the trunk that learn."""
-        for name, parameter in self.named_parameters():
-            if not name.startswith(("heads.", "regions.")) and parameter.requires_grad:
-                yield parameter
+        """The parameters that all tasks learn."""
+        for name in self.sharing.shared:
+            yield from (one for one in self.sharing.parts[name].parameters() if one.requires_grad)
+
+    def backbone_parameters(self) -> Iterator[nn.Parameter]:
+        """The parameters of all backbones, and of their stages: those that may be pretrained."""
+        for module in self.modules():
+            if isinstance(module, (Backbone, Stage)):
+                yield from module.parameters()
+
+    def undecayed(self) -> Iterator[nn.Parameter]:
+        """Parameters that are no weights in spite of their shape: shares that trunks take of each other."""
+        for module in self.modules():
+            if isinstance(module, Stitch):
+                yield module.shares
+
+    def apart(self) -> list[list[nn.Parameter]]:
+        """The parameters in parts that have nothing to do with each other: one, or each group's where nothing is
+        shared."""
+        if self.sharing.parts.keys() - {"relation"} != {"trunks"}:
+            return [list(self.parameters())]
+        found = []
+        for group, names in self.sharing.groups.items():
+            modules: list[nn.Module] = [self.sharing.own[group], *(self.heads[name] for name in names)]
+            modules += [self.regions[name] for name in names if name in self.regions]
+            found.append([one for module in modules for one in module.parameters()])
+        return found
+
+    @property
+    def tie(self) -> Tie | None:
+        """What ties the trunks' weights to each other; None in schemes without."""
+        return self.sharing.tie if isinstance(self.sharing, Soft) else None
+
+    def like_hard(self, name: str) -> str:
+        """What a tensor of the state dict is called in a network of one trunk for all tasks, where it has one."""
+        return _OWN.sub(r"\1.\2", name)
 
     @cached_property
     def _looks_at_backbone(self) -> bool:
         """Whether a head looks at the backbone's last map: then the pyramid is not all that tasks have in common."""
+        learning = (looked for name, looked in self._looked_at.items() if not self.tasks[name].settings.freeze)
+        return any("deep" in looked for looked in learning)
+
+    @cached_property
+    def _looked_at(self) -> dict[str, set[str]]:
+        """By task on images, what its head looks at: ``deep``, the backbone's last map, or ``pyramid``."""
         training = self.training
         self.eval()
-        looked: list[bool] = []
+        looked: set[str] = set()
 
         class Watched(Features):
             @property
             def deep(self) -> Tensor:
-                looked.append(True)
+                looked.add("deep")
                 return super().deep
 
+            def level(self, stride: int) -> Tensor:
+                looked.add("pyramid")
+                return super().level(stride)
+
+        found: dict[str, set[str]] = {}
+        device = next(self.parameters()).device
         with torch.no_grad():
-            device = next(self.parameters()).device
-            maps = self.backbone(torch.zeros(1, 3, 64, 64, device=device))
-            features = Watched(maps[-1], self.neck(maps))
             for name, head in self.heads.items():
-                if name not in self._frozen and not self.tasks[name].on_objects:
-                    head(features)
+                if not self.tasks[name].on_objects:
+                    spec = self.sharing.specs[self.group_of[name]]
+                    pyramid = {s: torch.zeros(1, c, 64 // s, 64 // s, device=device) for s, c in spec.pyramid}
+                    looked.clear()
+                    head(Watched(torch.zeros(1, spec.deep, 2, 2, device=device), pyramid))
+                    found[name] = set(looked)
         self.train(training)
-        return bool(looked)
+        return found
 
     def train(self, mode: bool = True) -> Network:
         super().train(mode)
-        for name in self._frozen:
-            self.heads[name].eval()
+        for module in self._held:
+            module.eval()
         return self
+
+
+#: The name of a group's own part of the trunk, or of a stage of the backbone.
+_OWN = re.compile(r"^(?:trunks\.[^.]+\.)?(backbone|neck)\.(?:\d+\.(?=body\.))?(.*)$")

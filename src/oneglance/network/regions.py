@@ -37,7 +37,7 @@ class Regions(nn.Module):
         pixels = boxes.float() * boxes.new_tensor([width, height, width, height])
         level = levels_of(pixels, self.strides)
         out = finest.new_zeros((len(rows), self.channels, SIDE, SIDE))
-        indexed = torch.cat([rows[:, None].to(pixels.dtype), pixels], 1)
+        indexed = torch.cat([features.places(rows)[:, None].to(pixels.dtype), pixels], 1)
         for number, stride in enumerate(self.strides):
             mine = (level == number).nonzero()[:, 0]
             if not len(mine):

@@ -61,7 +61,7 @@ class Backbone(nn.Module):
         self.body, config = _create(settings)
         info = self.body.feature_info
         keep = [i for i, reduction in enumerate(info.reduction()) if reduction in (4, 8, 16, 32)]
-        self._keep = keep
+        self.keep = keep
         self.reductions = [info.reduction()[i] for i in keep]
         self.channels = [info.channels()[i] for i in keep]
         if self.reductions[-3:] != [8, 16, 32]:
@@ -77,17 +77,26 @@ class Backbone(nn.Module):
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Maps of strides (4,) 8, 16, 32 of images uint8 or float [B, 3, H, W] in 0..255."""
-        images = images.to(self.mean.dtype, memory_format=torch.channels_last)
-        maps = self.body((images - self.mean) / self.std)
-        return [maps[i] for i in self._keep]
+        maps = self.body(self.normalised(images))
+        return [maps[i] for i in self.keep]
+
+    def normalised(self, images: Tensor) -> Tensor:
+        """Images uint8 or float [B, 3, H, W] in 0..255 as the body wants them."""
+        return (images.to(self.mean.dtype, memory_format=torch.channels_last) - self.mean) / self.std
 
     def train(self, mode: bool = True) -> Backbone:
         super().train(mode)
-        if mode and (self.settings.freeze_norm or self.settings.freeze):
-            for module in self.body.modules():
-                if isinstance(module, nn.modules.batchnorm._BatchNorm):
-                    module.eval()
+        if mode:
+            hold_statistics(self.body, self.settings)
         return self
+
+
+def hold_statistics(body: nn.Module, settings: TrunkSettings) -> None:
+    """Keep BatchNorm's statistics as they are in training, where the settings say so."""
+    if settings.freeze_norm or settings.freeze:
+        for module in body.modules():
+            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                module.eval()
 
 
 def _create(settings: TrunkSettings) -> tuple[Any, dict[str, Any]]:

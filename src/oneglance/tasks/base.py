@@ -7,7 +7,7 @@ this contract: it hands a task the images that are labelled for it, and never a 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, Literal, Protocol, Self, TypeVar, runtime_checkable
 
@@ -79,23 +79,29 @@ class Features:
 
     ``deep`` float [B, C, H/32, W/32]; ``level(s)`` float [B, C_s, H/s, W/s]. :meth:`of` narrows to the rows that a task
     is labelled for; a map is indexed only when a head asks for it. ``content``: where in the input each image lies, x1
-    y1 x2 y2, float [B, 4]; None: all of it shows the image.
+    y1 x2 y2, float [B, 4]; None: all of it shows the image. ``images``: which of the batch's images the maps are of,
+    int64 [B] in ascending order; None: all. ``content`` is then of these alone.
     """
 
     def __init__(
         self,
         deep: Tensor,
-        pyramid: dict[int, Tensor],
+        pyramid: Mapping[int, Tensor],
         rows: Tensor | None = None,
         content: Tensor | None = None,
+        images: Tensor | None = None,
     ) -> None:
-        self._deep, self._pyramid, self._rows, self._content = deep, pyramid, rows, content
+        self._deep, self._pyramid, self._rows, self._content, self._images = deep, pyramid, rows, content, images
 
     def of(self, rows: Tensor) -> Features:
-        """The features of these images only; ``rows`` int64 [n]."""
+        """The features of these images only; ``rows`` int64 [n], their places in the batch."""
         if len(rows) == len(self._deep):
             return self
-        return Features(self._deep, self._pyramid, rows, self._content)
+        return Features(self._deep, self._pyramid, self.places(rows), self._content)
+
+    def places(self, rows: Tensor) -> Tensor:
+        """Where in the maps the batch's images ``rows`` int64 [n] are, all of which the maps must show."""
+        return rows if self._images is None else torch.searchsorted(self._images, rows)
 
     def _narrow(self, maps: Tensor) -> Tensor:
         return maps if self._rows is None else maps.index_select(0, self._rows)

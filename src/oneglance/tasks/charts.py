@@ -36,6 +36,20 @@ class Matrix:
 
 
 @dataclass(frozen=True)
+class Heat:
+    """A number for each pair: ``values`` float64 [R, C] by ``rows`` and ``columns``, coloured from the low end of
+    ``span`` over 0, which has no colour, to its high end."""
+
+    stem: str
+    title: str
+    note: str
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+    values: Floats
+    span: tuple[float, float]
+
+
+@dataclass(frozen=True)
 class Series:
     """One line: ``x`` and ``y`` float64 [N]. ``main``: the one to look at first; ``low`` and ``high`` float64 [N]: the
     ends of an interval round each point."""
@@ -126,7 +140,7 @@ class Table:
     rows: tuple[tuple[str | int | float, ...], ...]
 
 
-Chart = Matrix | Curves | Scatter | Histogram | Bars | Intervals | Table
+Chart = Matrix | Heat | Curves | Scatter | Histogram | Bars | Intervals | Table
 
 
 def thinned(x: Sequence[float] | Floats, y: Sequence[float] | Floats, most: int = MOST_POINTS) -> tuple[Floats, Floats]:

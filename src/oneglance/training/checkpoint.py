@@ -10,9 +10,10 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from oneglance.errors import OneglanceError
+from oneglance.network.network import Network
 
 
 def save(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
@@ -38,9 +39,10 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise OneglanceError(f"{path}: not a file that oneglance wrote ({error})") from error
 
 
-def take_over(network: nn.Module, path: Path) -> list[str]:
+def take_over(network: Network, path: Path) -> list[str]:
     """Put an earlier run's tensors of the same name and shape into ``network``; returns the names that were not found.
 
+    From a run with one trunk for all tasks, each trunk of another scheme of sharing takes the same.
     ``path``: the run's folder (its best weights, else its last) or a weights file. Raises OneglanceError where there is
     none, or nothing in it fits.
     """
@@ -51,7 +53,12 @@ def take_over(network: nn.Module, path: Path) -> list[str]:
         path = found[0]
     tensors, _ = load(path)
     own = network.state_dict()
-    fitting = {name: t for name, t in tensors.items() if name in own and own[name].shape == t.shape}
+    theirs = {name: name if name in tensors else network.like_hard(name) for name in own}
+    fitting = {
+        name: tensors[other]
+        for name, other in theirs.items()
+        if other in tensors and tensors[other].shape == own[name].shape
+    }
     if not fitting:
         raise OneglanceError(f"train.start: nothing in {path} fits this network; is its trunk another one?")
     network.load_state_dict(fitting, strict=False)

@@ -43,12 +43,13 @@ LOG_EVERY = 10  # steps between the losses that are written down
 
 @dataclass(frozen=True)
 class _Made:
-    """A step that was made: its number, the parts of its batch, the loss terms by task, what was minimised and the norm
-    of its gradient, all detached."""
+    """A step that was made: its number, the parts of its batch, the loss terms by task, what ties the trunks' weights
+    (by name; most often nothing), what was minimised and the norm of its gradient, all detached."""
 
     step: int
     batches: list[Batch]
     terms: Mapping[str, Mapping[str, Tensor]]
+    tied: Mapping[str, Tensor]
     total: Tensor
     norm: Tensor
 
@@ -114,9 +115,11 @@ class Training:
         self.group = Group(self.fabric.device)
         torch.manual_seed(self.settings.seed)
         self.tasks = create_tasks(config.tasks)
-        self.network = Network(self.tasks, config.trunk)
+        self.network = Network(self.tasks, config.trunk, config.sharing)
         earlier = self.settings.start
         new = list(self.network.state_dict()) if earlier is None else checkpoint.take_over(self.network, earlier)
+        if self.network.tie is not None:
+            self.network.tie.begin()
         state = self.network.state_dict()
         # What has no numbers yet (a centre for each person) is made by learn_statistics; a frozen head needs none.
         empty = {key for key, value in state.items() if not value.numel()}
@@ -216,6 +219,7 @@ class Training:
                     figures = _floats(made.terms)
                     shown.update({name: sum(of_task.values()) for name, of_task in figures.items()})
                     logs.write(step, epoch, "loss", figures)
+                    logs.write(step, epoch, "sharing", _floats({"": made.tied}))
                     logs.write(step, epoch, "rate", {"": {"lr": self.optimizer.param_groups[0]["lr"]}})
                 for kind, of_tasks in self.balance.records().items():
                     logs.write(step, epoch, kind, of_tasks)
@@ -281,10 +285,23 @@ class Training:
                     so_far[term] = so_far.get(term, 0) + share * value.detach()
         total = self.balance.finish()
         self.group.sum_gradients(self.network.parameters())
-        norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.clip)
+        tied = self._tie()
+        total = total + torch.stack([*tied.values(), torch.zeros_like(total)]).sum()
+        norms = [torch.nn.utils.clip_grad_norm_(apart, self.settings.clip) for apart in self.network.apart()]
         self._optimizer.step()
+        if self.network.tie is not None and (step + 1) % (self.config.sharing.every or 1) == 0:
+            self.network.tie.learn()
         self.average.update(self.network, step)
-        return _Made(step, batches, whole, total, norm)
+        return _Made(step, batches, whole, tied, total, torch.stack([norm.to(total.device) for norm in norms]).sum())
+
+    def _tie(self) -> dict[str, Tensor]:
+        """Add the gradient of what ties the trunks' weights, which is the same in all processes; returns its value."""
+        settings = self.config.sharing
+        if self.network.tie is None or not settings.strength:
+            return {}
+        term = settings.strength * self.network.tie.term()
+        term.backward()
+        return {str(settings.relation): term.detach()}
 
     def _check(self, made: _Made | None) -> None:
         """Stop where a loss or its gradient was not finite, with the batch saved for whoever wants to look."""
@@ -302,7 +319,8 @@ class Training:
         facts = {"paths": [str(self.manifest.record(row).path) for row in rows], "terms": terms}
         checkpoint.save(path, tensors, facts)
         terms_of = ((f"{n}.{k}", v) for n, of_task in terms.items() for k, v in of_task.items())
-        bad = ", ".join(name for name, v in terms_of if not math.isfinite(v)) or "its gradient"
+        tied = ((f"sharing.{name}", float(value)) for name, value in made.tied.items())
+        bad = ", ".join(name for name, v in (*terms_of, *tied) if not math.isfinite(v)) or "its gradient"
         raise OneglanceError(
             f"the loss is not finite at step {made.step} ({bad}). The batch was saved as {path}; the last "
             f"good state is {self.folder / STATE}. Try a lower train.lr, or train.precision: '32'"
@@ -363,6 +381,7 @@ class Training:
             optimizer=checkpoint.optimizer_tensors(self.optimizer),
             random={"torch": torch.get_rng_state()},
             balance=self.balance.state(),
+            tie={} if self.network.tie is None else self.network.tie.state(),
         )
         facts = {
             "kind": "state", "step": step, "total": self.total, "history": self._history, "best_at": self._best_at,
@@ -385,6 +404,8 @@ class Training:
         checkpoint.restore_optimizer(self.optimizer, checkpoint.unpack(tensors, "optimizer"))
         torch.set_rng_state(checkpoint.unpack(tensors, "random")["torch"])
         self.balance.load(checkpoint.unpack(tensors, "balance"))
+        if self.network.tie is not None:
+            self.network.tie.load(checkpoint.unpack(tensors, "tie"))
         self._history, self._best_at, self._stale = facts["history"], facts["best_at"], facts["stale"]
         self._clock = _Clock(facts.get("seconds", 0.0), facts.get("images", 0))
         return int(facts["step"])

@@ -28,12 +28,15 @@ PRETRAINED_LR = 0.2
 
 def create_optimizer(network: Network, settings: TrainSettings) -> torch.optim.AdamW:
     """AdamW; the backbone has a rate of its own, norms and biases no decay, frozen parameters no place."""
-    own = PRETRAINED_LR if network.backbone.settings.pretrained else 1.0
+    own = PRETRAINED_LR if network.trunk.pretrained else 1.0
     trunk_lr = own if settings.trunk_lr is None else settings.trunk_lr
+    trunk = {id(parameter) for parameter in network.backbone_parameters()}
+    undecayed = {id(parameter) for parameter in network.undecayed()}
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
-    for name, parameter in network.named_parameters():
+    for parameter in network.parameters():
         if parameter.requires_grad:
-            groups.setdefault((name.startswith("backbone."), parameter.ndim > 1), []).append(parameter)
+            decays = parameter.ndim > 1 and id(parameter) not in undecayed
+            groups.setdefault((id(parameter) in trunk, decays), []).append(parameter)
     described: list[dict[str, Any]] = []
     for (in_trunk, decays), parameters in groups.items():
         lr = settings.lr * (trunk_lr if in_trunk else 1.0)

@@ -1,0 +1,46 @@
+"""What reports show of sharing: who goes with whom, what that takes, and relations as a picture that has numbers."""
+
+import pytest
+from report_toy import TASKS, make_run
+
+import oneglance as og
+from oneglance.evaluation.facts import cost_of
+from oneglance.evaluation.sharing import flops_of, parameters_by_part, sharing_charts
+
+GROUPS = [[name for name in TASKS if name not in ("squares", "kind")]]
+
+
+@pytest.mark.parametrize(
+    ("sharing", "pictures"),
+    [
+        ({"scheme": "soft", "relation": "omega", "every": 1, "groups": GROUPS}, ["omega"]),
+        ({"scheme": "cross_stitch", "groups": GROUPS}, [f"stitch_{stride}" for stride in (4, 8, 16, 32)]),
+    ],
+)
+def test_learned_relations_are_drawn(tmp_path, sharing, pictures):
+    folder = make_run(tmp_path / "run", 8, sharing=sharing)
+    page = og.report(folder, device="cpu")
+    text = page.read_text(encoding="utf-8")
+    charts = sharing_charts(og.load(folder, device="cpu").network)
+    assert [chart.stem for chart in charts] == pictures
+    for chart in charts:
+        assert chart.values.shape == (3, 3)
+        assert f"<h3>{chart.title}</h3>" in text
+        assert list(folder.glob(f"**/{chart.stem}.png"))
+    drawn = text[text.index('id="sharing"') :].split("</section>")[0]
+    assert f"{charts[0].values[0, 1]:.2f}" in drawn
+    assert f"{sharing['scheme']}: a trunk for each group of tasks" in drawn
+    assert "kind" in drawn
+    assert ("the same way" in drawn) == ("omega" in pictures)
+    assert ("Sharing: tie" in text) == ("omega" in pictures)
+
+
+def test_parameters_and_operations_are_those_of_the_network(tmp_path):
+    model = og.load(make_run(tmp_path / "run", 8, sharing={"scheme": "layers", "groups": GROUPS}), device="cpu")
+    counts = parameters_by_part(model.network)
+    assert sum(counts.values()) == cost_of(model)["parameters"] == sum(p.numel() for p in model.network.parameters())
+    assert counts.keys() == {"shared", "heads", *model.network.sharing.groups}
+    alone = [flops_of(model, list(names)) for names in model.network.sharing.groups.values()]
+    whole = flops_of(model)
+    assert max(alone) < whole < sum(alone)  # the shared layers are counted in each
+    assert sharing_charts(model.network) == []
