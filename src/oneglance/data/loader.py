@@ -62,7 +62,8 @@ class Packed:
 
     def unpack(self) -> Batch:
         """The batch; its tensors are views of one piece of memory that is its own."""
-        memory = self.memory if isinstance(self.memory, Tensor) else self._seen().clone()
+        # numpy copies in this thread: torch would wake up threads that spin afterwards, in the workers' way.
+        memory = self.memory if isinstance(self.memory, Tensor) else torch.from_numpy(self._seen().numpy().copy())
         views = _views(memory, self.places)
         return replace(
             self.rest,

@@ -280,6 +280,6 @@ trunk:
   channels: 48
 augment: {{scale: [0.9, 1.4]}}
 # Scenes are harder than close-ups: more of them in each step.
-mixing: {{weights: {{ground: 1.6, faces: 0.8, plates: 0.7}}}}
+mixing: {{weights: {{ground: 2.1, weather: 0.8, faces: 0.8, plates: 0.4}}}}
 train: {{size: [160, 160], epochs: 8, batch: 16, lr: 0.008, evaluate_every: 8}}
 """
