@@ -19,7 +19,7 @@ GROUPS = [[name for name in TASKS if name not in ("squares", "kind")]]
 )
 def test_learned_relations_are_drawn(tmp_path, sharing, pictures):
     folder = make_run(tmp_path / "run", 8, sharing=sharing)
-    page = og.report(folder, device="cpu")
+    page = og.report(folder)
     text = page.read_text(encoding="utf-8")
     charts = sharing_charts(og.load(folder, device="cpu").network)
     assert [chart.stem for chart in charts] == pictures
