@@ -72,7 +72,7 @@ def changed(path: str, value: object) -> dict:
         ("sources", {}, r"must be a list of sources"),
         ("balance", {"weights": {"objects": -1}}, r"balance.weights.objects: .*greater than or equal to 0"),
         ("balance", {"weights": {"object": 1}}, r"balance.weights: no task is called 'object'; did you mean 'objects'"),
-        ("sharing", {"scheme": "soft"}, r"sharing.scheme"),
+        ("sharing", {"scheme": "softly"}, r"sharing.scheme"),
         ("mixing", {"rule": "equals"}, r"mixing.rule"),
     ],
 )

@@ -19,7 +19,7 @@ GROUPS = [[name for name in TASKS if name not in ("squares", "kind")]]
 )
 def test_learned_relations_are_drawn(tmp_path, sharing, pictures):
     folder = make_run(tmp_path / "run", 8, sharing=sharing)
-    page = og.report(folder, device="cpu")
+    page = og.report(folder)
     text = page.read_text(encoding="utf-8")
     charts = sharing_charts(og.load(folder, device="cpu").network)
     assert [chart.stem for chart in charts] == pictures
@@ -40,7 +40,7 @@ def test_parameters_and_operations_are_those_of_the_network(tmp_path):
     counts = parameters_by_part(model.network)
     assert sum(counts.values()) == cost_of(model)["parameters"] == sum(p.numel() for p in model.network.parameters())
     assert counts.keys() == {"shared", "heads", *model.network.sharing.groups}
-    alone = [flops_of(model, [name for name in names]) for names in model.network.sharing.groups.values()]
+    alone = [flops_of(model, names) for names in model.network.sharing.groups.values()]
     whole = flops_of(model)
     assert max(alone) < whole < sum(alone)  # the shared layers are counted in each
     assert sharing_charts(model.network) == []
