@@ -40,7 +40,7 @@ def test_parameters_and_operations_are_those_of_the_network(tmp_path):
     counts = parameters_by_part(model.network)
     assert sum(counts.values()) == cost_of(model)["parameters"] == sum(p.numel() for p in model.network.parameters())
     assert counts.keys() == {"shared", "heads", *model.network.sharing.groups}
-    alone = [flops_of(model, list(names)) for names in model.network.sharing.groups.values()]
+    alone = [flops_of(model, names) for names in model.network.sharing.groups.values()]
     whole = flops_of(model)
     assert max(alone) < whole < sum(alone)  # the shared layers are counted in each
     assert sharing_charts(model.network) == []

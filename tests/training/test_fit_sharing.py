@@ -127,7 +127,7 @@ def test_every_kind_of_task_is_trained_and_scored(records, tmp_path, scheme):
     assert scores.keys() == TASKS.keys()
 
 
-@pytest.mark.parametrize("scheme", [name for name in SCHEMES if name != "hard"])
+@pytest.mark.parametrize("scheme", ["layers", "cross_stitch", "mtan", "omega", "adapters"])
 def test_taken_up_in_the_middle_it_ends_to_the_bit_as_an_undisturbed_run(records, tmp_path, scheme, monkeypatch):
     tasks = ("kind", "ground", "squares")
     settings = SCHEMES[scheme] | ({"strength": 3.0} if "relation" in SCHEMES[scheme] else {})
@@ -172,24 +172,23 @@ def test_a_tie_without_strength_is_no_tie_and_relations_are_watched_all_the_same
 
 def test_a_tie_holds_trunks_together(records, tmp_path):
     apart = {}
-    for strength in (0.0, 100.0):
+    for strength in (0.0, 1e5):
         one = training(
             records, tmp_path / str(strength), {"scheme": "soft", "strength": strength}, ("kind", "tags"), epochs=3
         )
         one.run()
         apart[strength] = float(one.network.tie.term().detach())
-    assert apart[100.0] < 0.5 * apart[0.0]
+    assert apart[1e5] < 0.5 * apart[0.0]
 
 
 def test_alone_or_side_by_side_a_task_is_trained_alike(records, tmp_path):
     """One optimiser over all trunks, one clipping each: `none` is single-task networks trained side by side."""
     rows = [record for record in records if record.annotations["kind"] and record.annotations["tags"]]
     start = training(rows, tmp_path / "start", {"scheme": "none"}, ("kind", "tags"), batch=2)
-    checkpoint.save(tmp_path / "w.safetensors", start.network.state_dict(), {})
     state = start.network.state_dict()
-    start.run()
     alone = {name.replace("trunks.kind.", ""): value for name, value in state.items() if ".tags." not in name}
     checkpoint.save(tmp_path / "alone.safetensors", alone, {})
+    start.run()
     single = training(rows, tmp_path / "alone", {}, ("kind",), batch=2, start=str(tmp_path / "alone.safetensors"))
     single.run()
     found = start.network.state_dict()

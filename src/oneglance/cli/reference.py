@@ -26,6 +26,7 @@ from oneglance.data.augment import AugmentSettings
 from oneglance.errors import OneglanceError
 from oneglance.formats import FORMATS, SourceSettings
 from oneglance.formats.csv_table import CsvField
+from oneglance.network.sharing.settings import OWN_KEYS, SharingSettings
 from oneglance.tasks import KINDS
 from oneglance.tasks.base import TaskSettings
 
@@ -149,7 +150,10 @@ def configuration() -> str:
         model = field.annotation
         if isinstance(model, type) and issubclass(model, BaseModel):
             parts += [f"## `{name}`\n", f"{_first(model)}\n", _table(model.model_fields)]
-            parts.append(_yaml({name: example(model, SECTION_EXAMPLES.get(name, {}))}))
+            if model is SharingSettings:  # most keys belong to one scheme
+                parts += [_yaml({name: model.model_validate(keys).model_dump()}) for keys in _SCHEMES]
+            else:
+                parts.append(_yaml({name: example(model, SECTION_EXAMPLES.get(name, {}))}))
     parts += ["## `augment_sources`\n", _AUGMENT_SOURCES]
     parts.append(_yaml({"augment_sources": {"street": example(AugmentSettings, {"flip": 0.0, "rotate": 10.0})}}))
     return "\n".join(parts).rstrip("\n") + "\n"
@@ -318,6 +322,10 @@ def _value(annotation: Any) -> str:
     return {str: "TEXT", int: "INTEGER", float: "NUMBER", Path: "PATH"}[one]
 
 
+#: Every scheme of sharing with its own keys.
+_SCHEMES: list[Overlay] = [
+    {"scheme": scheme} | ({"relation": "omega"} if scheme == "soft" else {}) for scheme in OWN_KEYS
+]
 _MADE = "<!-- Made by `python -m oneglance.cli.reference {0} > docs/reference/{0}.md`: change the code, not this. -->\n"
 _CONFIGURATION = f"""{_MADE.format("configuration")}
 # Configuration reference

@@ -19,7 +19,7 @@ OWN_KEYS: dict[str, dict[str, Any]] = {
     "layers": {"depth": 16},
     "cross_stitch": {"own_share": 0.9, "per_channel": False},
     "mtan": {},
-    "soft": {"relation": "l2", "strength": 0.1},
+    "soft": {"relation": "l2", "strength": 1.0},
     "adapters": {"where": "stages", "narrowing": 8, "neck": "own"},
     "none": {},
 }
@@ -73,7 +73,7 @@ class SharingSettings(BaseModel):
         "layer's weights, stacked. `omega`: a learned matrix of relations between the tasks.",
     )
     strength: float | None = Field(
-        None, ge=0, allow_inf_nan=False, description="Of `soft` (0.1): factor of that term of the loss; 0: as `none`."
+        None, ge=0, allow_inf_nan=False, description="Of `soft` (1): factor of that term of the loss; 0: as `none`."
     )
     every: int | None = Field(
         None, ge=1, description="Of `soft` with `relation: omega` (20): steps between updates of the relations."
