@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -29,6 +28,7 @@ from oneglance.network.network import Network
 from oneglance.tasks import create_tasks
 from oneglance.tasks.base import Task
 from oneglance.training import checkpoint
+from oneglance.training.clock import Clock
 from oneglance.training.draws import labelled_rows, training_batches
 from oneglance.training.logs import Logs
 from oneglance.training.progress import TrainingProgress
@@ -52,40 +52,6 @@ class _Made:
     tied: Mapping[str, Tensor]
     total: Tensor
     norm: Tensor
-
-
-class _Clock:
-    """Seconds and images of a training, and images a second since it began (or was taken up again).
-
-    ``seconds`` and ``images``: what the sessions took that were interrupted before.
-    """
-
-    def __init__(self, seconds: float = 0.0, images: int = 0) -> None:
-        self._before, self._images_before = seconds, images
-        self._began, self._seen = time.monotonic(), 0
-
-    def saw(self, images: int) -> None:
-        """So many more images went through."""
-        self._seen += images
-
-    @property
-    def seconds(self) -> float:
-        """Of all sessions together."""
-        return self._before + time.monotonic() - self._began
-
-    @property
-    def images(self) -> int:
-        """Of all sessions together."""
-        return self._images_before + self._seen
-
-    @property
-    def rate(self) -> float:
-        """Images a second, in this session."""
-        return self._seen / max(time.monotonic() - self._began, 1e-9)
-
-    def seconds_for(self, images: int) -> float:
-        """How long so many images will take at this rate."""
-        return images / max(self.rate, 1e-9)
 
 
 class Training:
@@ -149,7 +115,7 @@ class Training:
         self._history: list[dict[str, float]] = []
         self._best_at = -1
         self._stale = 0
-        self._clock = _Clock()
+        self._clock = Clock()
 
     @property
     def cost(self) -> dict[str, Any]:
@@ -169,7 +135,7 @@ class Training:
         """
         self._model, self._optimizer = self.fabric.setup(self.network, self.optimizer)
         # After the network was placed: the optimiser's moments go where its parameters are.
-        self._clock = _Clock()
+        self._clock = Clock()
         start = self._restore() if resume else 0
         device = self.fabric.device
         self.average.state = {name: value.to(device) for name, value in self.average.state.items()}
@@ -407,7 +373,7 @@ class Training:
         if self.network.tie is not None:
             self.network.tie.load(checkpoint.unpack(tensors, "tie"))
         self._history, self._best_at, self._stale = facts["history"], facts["best_at"], facts["stale"]
-        self._clock = _Clock(facts.get("seconds", 0.0), facts.get("images", 0))
+        self._clock = Clock(facts.get("seconds", 0.0), facts.get("images", 0))
         return int(facts["step"])
 
 

@@ -1,0 +1,39 @@
+"""How long a training took, over all its sessions, and how fast it goes."""
+
+from __future__ import annotations
+
+import time
+
+
+class Clock:
+    """Seconds and images of a training, and images a second since it began (or was taken up again).
+
+    ``seconds`` and ``images``: what the sessions took that were interrupted before.
+    """
+
+    def __init__(self, seconds: float = 0.0, images: int = 0) -> None:
+        self._before, self._images_before = seconds, images
+        self._began, self._seen = time.monotonic(), 0
+
+    def saw(self, images: int) -> None:
+        """So many more images went through."""
+        self._seen += images
+
+    @property
+    def seconds(self) -> float:
+        """Of all sessions together."""
+        return self._before + time.monotonic() - self._began
+
+    @property
+    def images(self) -> int:
+        """Of all sessions together."""
+        return self._images_before + self._seen
+
+    @property
+    def rate(self) -> float:
+        """Images a second, in this session."""
+        return self._seen / max(time.monotonic() - self._began, 1e-9)
+
+    def seconds_for(self, images: int) -> float:
+        """How long so many images will take at this rate."""
+        return images / max(self.rate, 1e-9)
