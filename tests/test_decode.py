@@ -264,6 +264,12 @@ def test_an_ordinary_jpeg_takes_the_short_way_and_no_other(tmp_path: Path) -> No
     assert short(colour, icc_profile=b"a profile of colours")
     assert not short(colour, exif=exif(6))
     assert not short(colour, exif=exif(1))
+    # Bytes may be filled in before a segment: what it says must not be passed over with them.
+    path.write_bytes(path.read_bytes().replace(b"\xff\xe1", b"\xff\xff\xe1", 1))
+    with Image.open(path) as image:
+        assert image.getexif()
+    with path.open("rb") as file:
+        assert module._plain_jpeg(file, None, False) is None
     assert not short(colour, xmp=b"<x/>")
     assert not short(colour.convert("L"))
     assert not short(colour.convert("CMYK"))
@@ -497,7 +503,9 @@ def test_a_mask_of_plain_grey_need_not_go_through_pil(tmp_path: Path, ids: np.nd
     monkeypatch.setattr(module, "_loaded", lambda *_: pytest.fail("PIL decoded it"))
     np.testing.assert_array_equal(decode_mask(tmp_path / "a.png"), expected)
     monkeypatch.undo()
-    for number, options in enumerate(({"exif": exif(6)}, {"transparency": 3}, {"bits": 4})):
+    turned = PngImagePlugin.PngInfo()
+    turned.add_text("Raw profile type exif", "not to be passed over")
+    for number, options in enumerate(({"pnginfo": turned}, {"exif": exif(6)}, {"transparency": 3}, {"bits": 4})):
         Image.fromarray(ids % 16).save(tmp_path / f"{number}.png", **options)
         with (tmp_path / f"{number}.png").open("rb") as file:
             assert module._plain_png(file) is None

@@ -368,7 +368,9 @@ def _plain_jpeg(file: IO[bytes], enough: tuple[int, int] | None, padded: bool) -
     if data is None:
         return None
     at = 2
-    while (marker := data[at : at + 2]) and marker[0] == 0xFF and marker[1:] != _START_OF_SCAN:
+    while (marker := data[at : at + 2])[1:] != _START_OF_SCAN:
+        if marker[:1] != b"\xff" or marker[1:] in (b"", b"\xff"):  # broken, or padded between its segments
+            return None
         if marker[1:] == _EXIF_OR_XMP or (marker[1:] == _APP2 and data[at + 4 : at + 7] == b"MPF"):
             return None
         at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
@@ -416,6 +418,8 @@ def _plain_png(file: IO[bytes]) -> NDArray[np.uint8] | None:
         return None
     at = 33
     while (kind := data[at + 4 : at + 8]) in _MEANS_NOTHING:
+        if data[at + 8 : at + 24] == _EXIF_AS_TEXT:
+            return None
         at += 12 + int.from_bytes(data[at : at + 4], "big")
     if kind != b"IDAT" or not data.endswith(_PNG_END):
         return None
@@ -430,6 +434,8 @@ _PNG, _PNG_END = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", b"\0\0\0\0IEND\xaeB`\x82"
 _EIGHT_BITS_OF_GREY = bytes([8, 0, 0, 0, 0])
 #: What may come between header and pixels and says nothing about the numbers (EXIF, transparency and frames do).
 _MEANS_NOTHING = (b"tIME", b"pHYs", b"tEXt", b"zTXt", b"gAMA", b"cHRM", b"sRGB", b"iCCP", b"bKGD")
+#: Where older programs keep EXIF among the texts.
+_EXIF_AS_TEXT = b"Raw profile type"
 #: A larger file is read piece by piece, by PIL.
 _LARGEST_PNG = 16 << 20
 

@@ -244,6 +244,11 @@ def test_a_batch_lies_in_its_slot_if_it_fits_there(rows):
         pickle.dumps(roomy)
 
 
+def test_where_memory_is_not_to_be_had_batches_go_the_other_way():
+    assert isinstance(Slots.shared(2, 1024), Slots)
+    assert Slots.shared(1 << 20, 1 << 40) is None
+
+
 def test_evaluation_goes_through_its_rows_once_in_order(rows):
     images = images_of(labelled(rows, [{"kind": Label("a")}] * 8))
     loader = evaluation_batches(images, np.array([5, 1, 2]), 2, 0)

@@ -152,7 +152,7 @@ def _loader(
     # One more than are under way: a batch is copied once the loader hands it out, and by then the next is ordered.
     count = workers * _AHEAD + 1
     # Pixels, and as much again for the targets; what does not fit goes another way.
-    slots = Slots(count, 2 * batch * images.bytes_of_image) if workers and Slots.can_be_shared() else None
+    slots = Slots.shared(count, 2 * batch * images.bytes_of_image) if workers else None
     return DataLoader(
         _Batches(images, slots),
         batch_size=None,  # a key of _Batches is a batch

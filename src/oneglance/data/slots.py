@@ -25,10 +25,15 @@ class Slots:
         self.number = next(_numbers)
         _known[self.number] = self
 
-    @staticmethod
-    def can_be_shared() -> bool:
-        """Whether workers inherit the main process's memory."""
-        return multiprocessing.get_start_method() == "fork"
+    @classmethod
+    def shared(cls, count: int, size: int) -> Slots | None:
+        """Slots, where workers inherit the main process's memory and the kernel grants so much of it; else None."""
+        if multiprocessing.get_start_method() != "fork":
+            return None
+        try:
+            return cls(count, size)
+        except (OSError, OverflowError):
+            return None
 
     def __getitem__(self, slot: int) -> Tensor:
         """One piece, uint8 [size]."""

@@ -82,7 +82,7 @@ def measure(
     measured = _measure(run, load(run, weights), read_manifest(run), split, on_batch)
     kept.parent.mkdir(parents=True, exist_ok=True)
     partial = kept.with_name(kept.name + ".partial")
-    partial.write_text(json.dumps({"about": about} | _plain(asdict(measured))), encoding="utf-8")
+    partial.write_text(json.dumps({"about": about} | plain(asdict(measured))), encoding="utf-8")
     partial.replace(kept)
     return measured
 
@@ -148,13 +148,13 @@ def _read(path: Path) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """As JSON can hold it: null for what is not finite."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):
-        return {key: _plain(one) for key, one in value.items()}
-    return [_plain(one) for one in value] if isinstance(value, (list, tuple)) else value
+        return {key: plain(one) for key, one in value.items()}
+    return [plain(one) for one in value] if isinstance(value, (list, tuple)) else value
 
 
 def _number(value: Any) -> float:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from oneglance.evidence.comparison import Comparison, TaskComparison
 from oneglance.evidence.labels import Curve
+from oneglance.evidence.measure import plain
 from oneglance.evidence.statistics import Difference
 from oneglance.evidence.twins import RULE
 from oneglance.evidence.verdict import Verdict
@@ -35,7 +36,7 @@ def write_results(evidence: Evidence) -> None:
     if evidence.curves:
         data["labels"] = {curve.task: _curve(curve, level) for curve in evidence.curves}
     partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps(_plain(data), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    partial.write_text(json.dumps(plain(data), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     partial.replace(path)
 
 
@@ -96,11 +97,3 @@ def _difference(one: Difference, level: float) -> dict[str, Any]:
         "seeds": one.seeds,
         "images": one.images,
     }
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {key: _plain(one) for key, one in value.items()}
-    return [_plain(one) for one in value] if isinstance(value, (list, tuple)) else value
