@@ -13,9 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps, PngImagePlugin
 
-from oneglance import decode as module
 from oneglance.data.geometry import warp_image
-from oneglance.decode import ImageError, decode, decode_bytes, decode_mask, read_size, to_rgb
+from oneglance.decode import ImageError, decode, decode_bytes, decode_mask, files, limits, plain, read_size, to_rgb
 
 RNG = np.random.default_rng(0)
 
@@ -224,7 +223,7 @@ def through_pil(
     data: bytes, monkeypatch: pytest.MonkeyPatch, enough: tuple[int, int] | None = None
 ) -> np.ndarray | str:
     with monkeypatch.context() as patch:
-        patch.setattr(module, "_turbo", lambda *_: None)
+        patch.setattr(plain, "_turbo", lambda *_: None)
         return outcome(data, enough)
 
 
@@ -257,7 +256,7 @@ def test_an_ordinary_jpeg_takes_the_short_way_and_no_other(tmp_path: Path) -> No
     def short(image: Image.Image, **options: object) -> bool:
         image.save(path, "JPEG", **options)
         with path.open("rb") as file:
-            return module._plain_jpeg(file, None, False) is not None
+            return plain.plain_jpeg(file, None, False) is not None
 
     colour = Image.fromarray(picture())
     assert short(colour)
@@ -269,7 +268,7 @@ def test_an_ordinary_jpeg_takes_the_short_way_and_no_other(tmp_path: Path) -> No
     with Image.open(path) as image:
         assert image.getexif()
     with path.open("rb") as file:
-        assert module._plain_jpeg(file, None, False) is None
+        assert plain.plain_jpeg(file, None, False) is None
     assert not short(colour, xmp=b"<x/>")
     assert not short(colour.convert("L"))
     assert not short(colour.convert("CMYK"))
@@ -279,7 +278,7 @@ def test_an_ordinary_jpeg_takes_the_short_way_and_no_other(tmp_path: Path) -> No
 def test_a_jpeg_with_exif_that_lies_upright_is_not_left_to_pil(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "a.jpg"
     Image.fromarray(picture()).save(path, exif=exif(1))
-    monkeypatch.setattr(module, "_loaded", lambda *_: pytest.fail("PIL decoded it"))
+    monkeypatch.setattr(files, "loaded", lambda *_: pytest.fail("PIL decoded it"))
     assert decode(path).shape == (32, 48, 3)
 
 
@@ -399,7 +398,7 @@ def test_bombs_are_refused_by_their_header(tmp_path: Path, size: tuple[int, int]
 
 
 def test_the_limit_says_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MAX_PIXELS", 1000)
+    monkeypatch.setattr(limits, "MAX_PIXELS", 1000)
     Image.fromarray(picture()).save(tmp_path / "a.png")
     refused(tmp_path / "a.png", "48 x 32")
     with pytest.raises(ImageError, match="48 x 32"):
@@ -484,11 +483,11 @@ def test_a_damaged_mask_is_never_read_as_another(tmp_path: Path) -> None:
     path, ids = tmp_path / "a.png", np.kron(RNG.integers(0, 5, (5, 6), np.uint8), np.ones((8, 8), np.uint8))
     Image.fromarray(ids).save(path)
     data = path.read_bytes()
-    assert module._plain_png(io.BytesIO(data)) is not None
+    assert plain.plain_png(io.BytesIO(data)) is not None
     spoilt = [data[:k] + bytes([data[k] ^ 0x55]) + data[k + 1 :] for k in range(len(data))]
     cut = [data[:k] + end for k in range(len(data) - 12) for end in (b"", data[-12:])]
     for one in spoilt + cut:
-        found = module._plain_png(io.BytesIO(one))
+        found = plain.plain_png(io.BytesIO(one))
         assert found is None or np.array_equal(found, ids)
     path.write_bytes(data[: len(data) // 2])
     with pytest.raises(ImageError, match=r"a\.png"):
@@ -500,7 +499,7 @@ def test_a_mask_of_plain_grey_need_not_go_through_pil(tmp_path: Path, ids: np.nd
     said.add_text("Software", "an annotation tool")
     Image.fromarray(ids).save(tmp_path / "a.png", dpi=(72, 72), pnginfo=said)
     expected = np.asarray(Image.open(tmp_path / "a.png"))
-    monkeypatch.setattr(module, "_loaded", lambda *_: pytest.fail("PIL decoded it"))
+    monkeypatch.setattr(files, "loaded", lambda *_: pytest.fail("PIL decoded it"))
     np.testing.assert_array_equal(decode_mask(tmp_path / "a.png"), expected)
     monkeypatch.undo()
     turned = PngImagePlugin.PngInfo()
@@ -508,7 +507,7 @@ def test_a_mask_of_plain_grey_need_not_go_through_pil(tmp_path: Path, ids: np.nd
     for number, options in enumerate(({"pnginfo": turned}, {"exif": exif(6)}, {"transparency": 3}, {"bits": 4})):
         Image.fromarray(ids % 16).save(tmp_path / f"{number}.png", **options)
         with (tmp_path / f"{number}.png").open("rb") as file:
-            assert module._plain_png(file) is None
+            assert plain.plain_png(file) is None
 
 
 def test_mask_of_sixteen_bits(tmp_path: Path, ids: np.ndarray) -> None:

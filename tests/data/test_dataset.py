@@ -12,7 +12,8 @@ from PIL import Image
 
 from oneglance.annotations import Instance, Instances, Label, Record, Segments
 from oneglance.data.augment import AugmentSettings
-from oneglance.data.dataset import AnnotatedImages, Batch, Sample, load_segments
+from oneglance.data.dataset import AnnotatedImages, Batch, Sample
+from oneglance.data.files import load_segments
 from oneglance.data.loader import Packed, TrainLoader, evaluation_batches
 from oneglance.data.mixing import Draw, MixedBatches, MixingSettings
 from oneglance.data.slots import Slots
@@ -276,3 +277,47 @@ def test_a_partner_that_cannot_be_read_does_not_cost_an_image_its_turn(rows):
     problem = images[Draw(3, 2)]
     assert isinstance(problem, Problem)
     assert problem.where == str(rows[3].path)
+
+
+def as_jpegs(rows: list[Record]) -> list[Record]:
+    """The same rows, their images JPEGs of four times the side, which are reduced while they are decoded."""
+    large = []
+    for row in rows:
+        path = row.path.with_suffix(".jpg")
+        with Image.open(row.path) as image:
+            image.resize((256, 192)).save(path)
+        with Image.open(mask(row).path) as image:
+            image.resize((256, 192), Image.Resampling.NEAREST).save(row.path.with_name(f"{path.stem}_large_mask.png"))
+        large.append(replace(row, path=path, width=256, height=192))
+    return large
+
+
+@pytest.mark.parametrize("mosaic", [0.0, 1.0])
+def test_what_is_kept_from_epoch_to_epoch_changes_no_sample(rows, mosaic, monkeypatch):
+    known = [{"objects": Instances((Instance("x", box=BOX),)), "ground": mask(row)} for row in rows]
+    whole = labelled(rows, known)
+    known = [{"ground": replace(one["ground"], path=one["ground"].path.with_name(f"{k}_large_mask.png"))}
+             for k, one in enumerate(known)]  # fmt: skip
+    reduced = labelled(as_jpegs(rows), known)
+    draws = [[Draw(row, 8 * epoch + row) for row in range(8)] for epoch in range(3)]
+    for one in (whole, reduced):
+        settings = AugmentSettings(mosaic=mosaic, scale=(0.4, 2.5))
+        keeping, anew = images_of(one, settings), images_of(one, settings)
+        keeping.files.keep(np.arange(8), 0.1)
+        for keys in draws:
+            found, expected = keeping.batch(keys), anew.batch(keys)
+            assert torch.equal(found.images, expected.images)
+            assert found.targets.keys() == expected.targets.keys()
+            for name, targets in found.targets.items():
+                assert all(torch.equal(value, expected.targets[name][key]) for key, value in targets.items())
+    # Masks are of one kind only: by now all of them are kept, and not read again.
+    monkeypatch.setattr("oneglance.data.files.decode_mask", lambda path: pytest.fail(f"{path} was read again"))
+    keeping.batch(draws[0])
+
+
+def test_a_broken_image_is_reported_each_time_though_others_are_kept(rows):
+    rows[2].path.write_bytes(rows[2].path.read_bytes()[:200])
+    images = images_of(labelled(rows, [{"kind": Label("a")}] * 8), AugmentSettings())
+    images.files.keep(np.arange(8), 0.1)
+    for _ in range(2):
+        assert [Path(one.where).name for one in images.batch([Draw(k, k) for k in range(8)]).problems] == ["2.png"]

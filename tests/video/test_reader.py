@@ -121,10 +121,10 @@ def test_a_film_of_no_frames(tmp_path: Path) -> None:
 
 
 def test_too_large_a_film_is_refused_by_its_header(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from oneglance import decode
+    from oneglance.decode import limits
 
     path = write_film(tmp_path / "a.mp4")
-    monkeypatch.setattr(decode, "MAX_PIXELS", 64 * 48 - 1)
+    monkeypatch.setattr(limits, "MAX_PIXELS", 64 * 48 - 1)
     with pytest.raises(FilmError, match="64 x 48 pixels; at most"):
         Film(path)
 

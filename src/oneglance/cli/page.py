@@ -16,7 +16,8 @@ from oneglance.cli.app import new_folder
 from oneglance.config import Config
 from oneglance.data.augment import draw_matrix
 from oneglance.data.colour import jitter
-from oneglance.data.dataset import FILL, AnnotatedImages, Sample, load_segments
+from oneglance.data.dataset import FILL, AnnotatedImages, Sample
+from oneglance.data.files import load_segments
 from oneglance.data.geometry import Frame, warp_image
 from oneglance.data.mixing import Draw
 from oneglance.data.warp import warp

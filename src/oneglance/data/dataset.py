@@ -6,7 +6,6 @@ import copy
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -18,11 +17,12 @@ from torch.utils.data import Dataset
 from oneglance.annotations import Annotation, Identity, Instances, Record, Segments
 from oneglance.data.augment import AugmentSettings, draw_matrix, mosaic_frames
 from oneglance.data.colour import jitter
+from oneglance.data.files import Files
 from oneglance.data.geometry import Frame, largest_scale, letterbox, warp_image
 from oneglance.data.mixing import Draw
 from oneglance.data.regions import object_targets, whole_targets
 from oneglance.data.warp import warp
-from oneglance.decode import ImageError, decode_mask, decode_padded
+from oneglance.decode import ImageError
 from oneglance.errors import Problem
 from oneglance.manifest import Manifest
 
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from oneglance.tasks.base import Task
 
 FILL = (114, 114, 114)
-VOID = 255
 
 
 @dataclass
@@ -93,7 +92,7 @@ class _Look:
     record: Record
     into: np.ndarray
     rng: np.random.Generator | None = None
-    partners: list[Record] = field(default_factory=list)
+    partners: list[tuple[int, Record]] = field(default_factory=list)
 
 
 class AnnotatedImages(Dataset):
@@ -114,6 +113,7 @@ class AnnotatedImages(Dataset):
         seed: int = 0,
     ) -> None:
         self.manifest, self.tasks, self.size, self.seed = manifest, dict(tasks), size, seed
+        self.files = Files(manifest, self.tasks)
         self.augment = dict(augment or {})
         self.partners = dict(partners or {})
         self.encodes = True
@@ -178,14 +178,14 @@ class AnnotatedImages(Dataset):
                 chosen[k] = look.rng.choice(pool, 3, replace=False).tolist()
         partners = iter(self.manifest.records([row for three in chosen.values() for row in three]))
         for k, three in chosen.items():
-            looks[k].partners = [next(partners) for _ in three]
+            looks[k].partners = [(row, next(partners)) for row in three]
 
     def _plain(self, look: _Look) -> Sample:
         record = look.record
-        labels = self._labels(record)
+        labels = self._labels(look.row, record)
         matrix = letterbox((record.width, record.height), self.size)
         frame = Frame(matrix, self.size[1], self.size[0], record.width, record.height)
-        _show(record, frame, look.into)
+        self._show(look.row, record, frame, look.into)
         targets = self._targets(labels, frame) if self.encodes else {}
         return Sample(look.into, targets, frame, look.row, truths=labels)
 
@@ -198,17 +198,18 @@ class AnnotatedImages(Dataset):
                 sample = None  # if it is a partner that can't be read, this image is still good alone
             if sample is not None:
                 return sample
-        labels = self._labels(record)
+        labels = self._labels(look.row, record)
         source = (record.width, record.height)
         matrix = draw_matrix(rng, augment, source, self.size, self._may_flip(labels))
         frame = Frame(matrix, self.size[1], self.size[0], *source)
-        _show(record, frame, look.into)
+        self._show(look.row, record, frame, look.into)
         jitter(look.into, rng, augment, into=look.into)
         return Sample(look.into, self._targets(labels, frame), frame, look.row)
 
     def _mosaic(self, look: _Look, rng: np.random.Generator, augment: AugmentSettings) -> Sample | None:
         """Four images in one. Only tasks that compose, and that all four are labelled for, keep their labels."""
-        records = [look.record, *look.partners]
+        tiles = [(look.row, look.record), *look.partners]
+        records = [record for _, record in tiles]
         kept = [
             name for name, task in self.tasks.items()
             if task.composes and all(record.annotations.get(name) is not None for record in records)
@@ -216,12 +217,13 @@ class AnnotatedImages(Dataset):
         if not kept:
             return None
         labels = [
-            self._labels(replace(record, annotations={k: record.annotations[k] for k in kept})) for record in records
+            self._labels(row, replace(record, annotations={k: record.annotations[k] for k in kept}))
+            for row, record in tiles
         ]
         may_flip = all(self._may_flip(one) for one in labels)
         frames = mosaic_frames(rng, augment, [(r.width, r.height) for r in records], self.size, may_flip)
-        for record, frame in zip(records, frames, strict=True):
-            _show(record, frame, look.into)
+        for (row, record), frame in zip(tiles, frames, strict=True):
+            self._show(row, record, frame, look.into)
         targets: dict[str, dict[str, np.ndarray]] = {}
         whole = Frame(np.eye(3), self.size[1], self.size[0], self.size[1], self.size[0])
         for name in kept:
@@ -233,13 +235,22 @@ class AnnotatedImages(Dataset):
         jitter(look.into, rng, augment, into=look.into)
         return Sample(look.into, targets, frames[0], look.row)
 
-    def _labels(self, record: Record) -> dict[str, Annotation]:
+    def _show(self, row: int, record: Record, frame: Frame, into: np.ndarray) -> None:
+        """Write the image, as it lies in the frame, into the part of an array [H, W, 3] that the frame shows."""
+        scale = largest_scale(frame.matrix)
+        image = self.files.image(row, record, (math.ceil(record.height * scale), math.ceil(record.width * scale)))
+        warp_image(
+            image, frame.matrix, (frame.height, frame.width), fill=FILL,
+            source_wh=(record.width, record.height), into=into, clip=frame.clip,
+        )  # fmt: skip
+
+    def _labels(self, row: int, record: Record) -> dict[str, Annotation]:
         """What is known of the image, masks decoded."""
         labels: dict[str, Annotation] = {}
-        for name, task in self.tasks.items():
+        for name in self.tasks:
             annotation = record.annotations.get(name)
             if isinstance(annotation, Segments):
-                labels[name] = load_segments(annotation, task.classes, (record.width, record.height))
+                labels[name] = self.files.segments(row, record, name, annotation)
             elif isinstance(annotation, Identity):
                 labels[name] = replace(annotation, image=record.path)
             elif annotation is not None:
@@ -306,47 +317,6 @@ def collate(tasks: Mapping[str, Task[Any]], samples: Sequence[Sample | Problem],
         [s.truths for s in good],
         [sample for sample in samples if isinstance(sample, Problem)],
     )
-
-
-def load_segments(annotation: Segments, classes: tuple[str, ...], source_wh: tuple[int, int]) -> Segments:
-    """Read a mask file: class indices uint8 [H, W], 255 where the value means nothing known.
-
-    Raises ImageError where the file can't be read or is not of the image's size.
-    """
-    if annotation.indices is not None or annotation.path is None:
-        return annotation
-    values = decode_mask(annotation.path)
-    if values.shape != (source_wh[1], source_wh[0]):
-        h, w = values.shape
-        raise ImageError(f"{annotation.path}: the mask is {w}x{h}, its image {source_wh[0]}x{source_wh[1]}")
-    table = _indices_of(annotation.values, classes)
-    if values.dtype == np.uint8:
-        indices = cv2.LUT(values, table[:256])
-    else:
-        indices = np.where((values >= 0) & (values < len(table)), table[np.clip(values, 0, len(table) - 1)], VOID)
-    return Segments(annotation.path, annotation.values, indices.astype(np.uint8, copy=False), classes)
-
-
-@lru_cache(maxsize=16)  # one for each source
-def _indices_of(values: tuple[tuple[int, str], ...], classes: tuple[str, ...]) -> np.ndarray:
-    """The class index for each number that a mask may hold, uint8 [65536], 255 where it means nothing known."""
-    table = np.full(65536, VOID, np.uint8)
-    for value, name in values:
-        if 0 <= value < len(table):
-            table[value] = classes.index(name)
-    table.flags.writeable = False
-    return table
-
-
-def _show(record: Record, frame: Frame, into: np.ndarray) -> None:
-    """Write the image, as it lies in the frame, into the part of an array [H, W, 3] that the frame shows."""
-    scale = largest_scale(frame.matrix)
-    enough = (math.ceil(record.height * scale), math.ceil(record.width * scale))
-    image = decode_padded(record.path, enough=enough)
-    warp_image(
-        image, frame.matrix, (frame.height, frame.width), fill=FILL,
-        source_wh=(record.width, record.height), into=into, clip=frame.clip,
-    )  # fmt: skip
 
 
 def _compose(parts: Sequence[Annotation]) -> Annotation:

@@ -11,7 +11,7 @@ from typing import Any
 from PIL import Image
 
 from oneglance.annotations import Annotation, Segments
-from oneglance.data.dataset import load_segments
+from oneglance.data.files import load_segments
 from oneglance.decode import decode
 from oneglance.drawing import Picture, draw, reduced
 from oneglance.errors import OneglanceError, Problems

@@ -210,6 +210,8 @@ class Training:
         images = AnnotatedImages(
             self.manifest, active, settings.size, augment=augment, partners=sources, seed=settings.seed
         )
+        if settings.epochs > 1:
+            images.files.keep(rows, settings.cache)
         return TrainLoader(images, batches, default_workers() if settings.workers is None else settings.workers)
 
     def _check_source_names(self) -> None:

@@ -44,6 +44,12 @@ class TrainSettings(BaseModel):
     )
     seed: int = Field(0, ge=0, description="Seed of everything random.")
     workers: int | None = Field(None, ge=0, description="Loading processes; default: cores - 1.")
+    cache: float = Field(
+        1.0,
+        ge=0,
+        description="Gigabytes in which decoded images and masks are kept from epoch to epoch, at most a quarter of "
+        "the memory that is free; of larger data, a part is kept. 0: decode anew each time.",
+    )
     evaluate_every: int = Field(5, ge=1, description="Epochs between evaluations on the split `val`.")
     patience: int | None = Field(None, ge=1, description="Stop after so many evaluations without a better mean score.")
     checkpoint_every: int = Field(200, ge=1, description="Steps between states to resume from (also each epoch's end).")
