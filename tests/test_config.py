@@ -56,6 +56,7 @@ def changed(path: str, value: object) -> dict:
         ("train", {"epochs": "many"}, r"train.epochs: must be a whole number .*'many'"),
         ("train", {"epochs": 0}, r"train.epochs: .*greater than or equal to 1"),
         ("train", {"size": [300, 320]}, r"train.size: .*multiples of 32 from 64 on, not 300 x 320"),
+        ("train", {"sizes": {"faces": [112, 112]}}, r"train.sizes: .*multiples of 32 from 64 on, not 112 x 112"),
         ("trunk", {"backbone": 3}, r"trunk.backbone"),
         ("tasks.weather.kind", "clasification", r"weather: no kind 'clasification'; did you mean 'classification'\?"),
         ("tasks.weather.kind", ..., r"weather: the key `kind` is missing"),

@@ -183,7 +183,8 @@ def _vectors(model: Model, task: str, manifest: Manifest, rows: np.ndarray, prob
     settings = model.config.train
     only = {task: model.tasks[task]}
     workers = default_workers() if settings.workers is None else settings.workers
-    batches = evaluation_batches(AnnotatedImages(manifest, only, model.size), rows, settings.batch, workers)
+    images = AnnotatedImages(manifest, only, model.size, sizes=settings.sizes)
+    batches = evaluation_batches(images, rows, settings.batch, workers)
     _, metrics = evaluate(model.network, only, batches, model.device, problems=problems)
     metric = metrics[task]
     assert isinstance(metric, EmbeddingMetric)

@@ -206,6 +206,29 @@ def test_the_number_of_workers_changes_nothing(rows, workers):
         assert one.indices == other.indices
 
 
+@pytest.mark.parametrize("workers", [0, 1])
+def test_sources_have_sizes_of_their_own(rows, workers):
+    crops = [replace(row, source="crops", annotations={"kind": Label("b")}) for row in rows[5:]]
+    scenes = [replace(row, annotations={"objects": Instances((Instance("x", box=BOX),))}) for row in rows[:5]]
+    manifest = Manifest.build([*scenes, *crops], {name: task.column for name, task in TASKS.items()})
+    augment = dict.fromkeys(("s", "crops"), AugmentSettings(mosaic=0.5))
+    sources = {"s": np.arange(5), "crops": np.arange(5, 8)}
+    images = AnnotatedImages(manifest, TASKS, (64, 96), sizes={"crops": (64, 64)}, augment=augment, partners=sources)
+    batches = MixedBatches(sources, 8, MixingSettings(), seed=0, apart={"crops": 1})
+    for parts in TrainLoader(images, batches, workers).epoch(0):
+        assert [tuple(part.images.shape[-2:]) for part in parts] == [(64, 96), (64, 64)]
+        assert [set(part.rows) for part in parts] == [{"objects"}, {"kind"}]
+        assert [set(part.indices) for part in parts] == [set(range(5)), {5, 6, 7}]
+    plain = AnnotatedImages(manifest, TASKS, (64, 96), sizes={"crops": (64, 64)})
+    found = list(evaluation_batches(plain, np.array([7, 1, 6, 0, 5]), 2, workers))
+    assert [one.indices for one in found] == [[1, 0], [7, 6], [5]]
+    assert [tuple(one.images.shape[-2:]) for one in found] == [(64, 96), (64, 64), (64, 64)]
+    assert plain[6].image.shape == (64, 64, 3)
+    with pytest.raises(ValueError, match="of one size"):
+        plain.batch([0, 5])
+    assert plain.batch([]).images.shape == (0, 3, 64, 96)
+
+
 def test_a_batch_comes_out_of_its_packing_as_it_went_in(rows):
     known = {"kind": Label("a"), "objects": Instances((Instance("x", BOX),)), "ground": mask(rows[0])}
     images = images_of(labelled(rows[:4], [known, {"kind": None}, {"objects": Instances()}, {}]))

@@ -94,6 +94,22 @@ def test_weights_that_leave_nothing_are_refused():
         MixingSettings(weights={"a": 0}).shares({"a": 5})
 
 
+@pytest.mark.parametrize("parts", [1, 2])
+def test_sources_kept_apart_never_meet_in_a_part_and_the_draws_stay_the_same(parts):
+    sources = {"a": np.arange(40), "b": np.arange(100, 105), "c": np.arange(200, 240)}
+    whole = list(MixedBatches(sources, 12, MixingSettings(), seed=0, parts=parts))
+    apart = MixedBatches(sources, 12, MixingSettings(), seed=0, parts=parts, apart={"b": 1, "c": 2})
+    assert apart.parts == 3 * parts
+    found = list(apart)
+    assert len(found) == len(apart) == 3 * len(whole)
+    for number, part in enumerate(whole):
+        own = found[3 * number : 3 * number + 3]
+        assert sorted(d.number for kind in own for d in kind) == [d.number for d in part]
+        assert [{d.row // 100 for d in kind} <= {k} for k, kind in enumerate(own)] == [True] * 3
+    # The few images of "b" are not in every batch: their part is empty there, and comes all the same.
+    assert any(not part for part in found)
+
+
 def test_a_batch_in_parts_holds_the_same_draws_and_each_part_nearly_every_sources_share():
     sources = {"a": np.arange(40), "b": np.arange(100, 120)}
     whole = list(MixedBatches(sources, 12, MixingSettings(), seed=0))

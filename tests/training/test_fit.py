@@ -1,7 +1,9 @@
 """The training loop: exact resumption, frozen tasks, a loss that is not finite, broken images, nothing overwritten."""
 
 import json
+import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,6 +21,7 @@ from oneglance.errors import OneglanceError, Problems
 from oneglance.evaluation.evaluate import mean_relative_score
 from oneglance.ingest import build_manifest
 from oneglance.manifest import Manifest
+from oneglance.network.network import Network
 from oneglance.tasks import create_tasks
 from oneglance.training import checkpoint
 from oneglance.training.api import absolute
@@ -336,7 +339,14 @@ def test_an_image_of_val_that_cannot_be_read_is_reported(tmp_path, shapes):
     assert [Path(p.where).name for p in one.problems] == [bad.name]
 
 
-@pytest.mark.parametrize(("key", "value"), [("mixing", {"weights": {"shape": 2}}), ("augment_sources", {"shape": {}})])
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("mixing", {"weights": {"shape": 2}}),
+        ("augment_sources", {"shape": {}}),
+        ("train", {"sizes": {"shape": [64, 64]}}),
+    ],
+)
 def test_settings_of_a_source_that_is_not_there_are_refused(tmp_path, shapes, key, value):
     shapes[key] = value
     with pytest.raises(OneglanceError, match=r"no source is called 'shape'; did you mean 'shapes'\?"):
@@ -410,6 +420,36 @@ def test_interrupted_under_a_balance_that_remembers_it_ends_with_the_very_same_w
     rows = [line.split(",") for line in history[0].splitlines()[1:]]
     assert {row[3] for row in rows if row[2] == "factor"} == {"kind", "squares.class", "squares.box"}
     assert ("squares.class", "squares.box") in {(row[3], row[4]) for row in rows if row[2] == "conflict"}
+
+
+def test_sources_of_different_sizes_are_trained_in_one_step_and_scored_at_their_own(tmp_path, shapes, monkeypatch):
+    """The boxes' images small, the others, of which only the kind is known, as large again."""
+    boxed = [source for source in shapes["sources"] if source["format"] == "voc"]
+    shapes["sources"] = [{"format": "folder", "name": "kinds", "root": "data", "splits": ["train", "val"]}]
+    shapes["sources"][0]["tasks"] = ["kind"]
+    for source in boxed:
+        source["name"] = "boxes"
+    copied = tmp_path / "elsewhere"
+    shutil.copytree(tmp_path / "data", copied)
+    shapes["sources"] += [source | {"root": "elsewhere"} for source in boxed]
+    shapes["train"] |= {"size": [128, 128], "sizes": {"boxes": [64, 64]}, "epochs": 1}
+    seen: dict[str, set[int]] = {}
+    forward = Network.forward
+
+    def watched(self: Network, images: torch.Tensor, rows: dict, *args: object):
+        for name in rows:
+            seen.setdefault(f"{name} {'trained' if self.training else 'scored'}", set()).add(images.shape[-1])
+        return forward(self, images, rows, *args)
+
+    monkeypatch.setattr(Network, "forward", watched)
+    one = training(tmp_path, shapes)
+    parts = [[tuple(part.images.shape) for part in batches] for batches in one.loader.epoch(0)]
+    assert all(len(of_step) == 2 for of_step in parts)
+    scores = one.run()
+    assert seen["kind trained"] == {128}
+    assert seen["squares trained"] == {64}
+    assert math.isfinite(scores["kind"]["accuracy"])
+    assert math.isfinite(scores["squares"]["map"])
 
 
 @pytest.mark.parametrize("at", ["features", "channels", "parameters"])

@@ -8,7 +8,8 @@ import torch
 from oneglance.network.network import Network
 from oneglance.network.trunk import TrunkSettings
 from oneglance.tasks import ClassificationSettings, create_tasks
-from oneglance.training.schedule import AveragedWeights, create_optimizer, learning_rate
+from oneglance.training.checkpoint import optimizer_tensors, restore_optimizer
+from oneglance.training.schedule import AveragedWeights, FusedAdamW, create_optimizer, learning_rate
 from oneglance.training.settings import TrainSettings
 
 SETTINGS = TrainSettings(warmup=0.1, final_lr=0.01)
@@ -60,3 +61,36 @@ def test_averaged_weights_follow_and_a_window_of_zero_follows_at_once():
     assert torch.equal(fast.state["weight"], one.weight)
     assert (slow.state["weight"] > before).all()
     assert (slow.state["weight"] < one.weight).all()
+
+
+def taught(optimizer: torch.optim.Optimizer, weights: list[torch.nn.Parameter], gradients: list[torch.Tensor]) -> None:
+    for weight, gradient in zip(weights, gradients, strict=True):
+        weight.grad = gradient.clone(memory_format=torch.preserve_format)
+    optimizer.step()
+
+
+@pytest.mark.parametrize("resumed", [False, True])
+def test_the_fused_step_is_adamw_however_weights_and_gradients_lie_in_memory(resumed):
+    torch.manual_seed(0)
+    shapes = [(6, 5, 3, 3), (7, 4, 1, 1), (1, 1, 3, 3), (8, 6), (5,)]
+    values = [torch.randn(shape) for shape in shapes]
+    steps = [[torch.randn(shape) for shape in shapes] for _ in range(3)]
+    plain = [torch.nn.Parameter(value.clone()) for value in values]
+    peer = torch.optim.AdamW(plain, 0.1, betas=(0.9, 0.99), weight_decay=0.1, fused=False)
+    for gradients in steps:
+        taught(peer, plain, gradients)
+
+    def last(tensor: torch.Tensor) -> torch.Tensor:
+        return tensor.to(memory_format=torch.channels_last) if tensor.ndim == 4 else tensor
+
+    ours = [torch.nn.Parameter(last(value.clone())) for value in values]
+    described = {"lr": 0.1, "betas": (0.9, 0.99), "weight_decay": 0.1, "fused": True}
+    optimizer = FusedAdamW(ours, **described)
+    for number, gradients in enumerate(steps):
+        if resumed and number == 2:
+            kept = optimizer_tensors(optimizer)
+            optimizer = FusedAdamW(ours, **described)
+            restore_optimizer(optimizer, {name: value.contiguous() for name, value in kept.items()})
+        taught(optimizer, ours, gradients if number % 2 else [last(gradient) for gradient in gradients])
+    for mine, its in zip(ours, plain, strict=True):
+        torch.testing.assert_close(mine, its)

@@ -20,6 +20,7 @@ from oneglance.data.dataset import FILL, AnnotatedImages, Sample
 from oneglance.data.files import load_segments
 from oneglance.data.geometry import Frame, warp_image
 from oneglance.data.mixing import Draw
+from oneglance.data.sizes import Sizes
 from oneglance.data.warp import warp
 from oneglance.decode import ImageError, decode
 from oneglance.drawing import Picture, draw, reduced, sheet
@@ -132,7 +133,7 @@ def _augmented(
 ) -> tuple[Picture, dict[str, Annotation]]:
     """What training would make of the image alone, by the same functions."""
     settings = config.augment_of(record.source)
-    height, width = config.train.size
+    height, width = Sizes(config.train.size, config.train.sizes).of(record.source)
     source = (image.shape[1], image.shape[0])
     may_flip = all(tasks[name].flip_pairs is not None for name in labels)
     frame = Frame(draw_matrix(rng, settings, source, (height, width), may_flip), width, height, *source)
@@ -173,8 +174,9 @@ def draw_mosaics(config: Config, manifest: Manifest, tasks: Tasks) -> tuple[list
     seen: dict[str, Annotation] = {}
     kept: Any = {name: _Kept(task, seen) for name, task in composing.items()}
     images = AnnotatedImages(
-        manifest, kept, config.train.size, augment=always, partners=sources, seed=config.train.seed
-    )
+        manifest, kept, config.train.size, sizes=config.train.sizes, augment=always, partners=sources,
+        seed=config.train.seed,
+    )  # fmt: skip
     drawn: list[tuple[str, Picture]] = []
     for number in range(MOSAICS * _TRIES):
         source = list(always)[number % len(always)]

@@ -21,6 +21,7 @@ from oneglance.data.files import Files
 from oneglance.data.geometry import Frame, largest_scale, letterbox, warp_image
 from oneglance.data.mixing import Draw
 from oneglance.data.regions import object_targets, whole_targets
+from oneglance.data.sizes import Sizes
 from oneglance.data.warp import warp
 from oneglance.decode import ImageError
 from oneglance.errors import Problem
@@ -94,6 +95,11 @@ class _Look:
     rng: np.random.Generator | None = None
     partners: list[tuple[int, Record]] = field(default_factory=list)
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the input."""
+        return self.into.shape[0], self.into.shape[1]
+
 
 class AnnotatedImages(Dataset):
     """The images of a manifest with the targets of all tasks.
@@ -108,11 +114,14 @@ class AnnotatedImages(Dataset):
         tasks: Mapping[str, Task[Any]],
         size: tuple[int, int],
         *,
+        sizes: Mapping[str, tuple[int, int]] | None = None,
         augment: Mapping[str, AugmentSettings] | None = None,
         partners: Mapping[str, np.ndarray] | None = None,
         seed: int = 0,
     ) -> None:
-        self.manifest, self.tasks, self.size, self.seed = manifest, dict(tasks), size, seed
+        self.manifest, self.tasks, self.seed = manifest, dict(tasks), seed
+        self.sizes = Sizes(size, sizes or {})
+        self._numbers = self.sizes.by_row(manifest)
         self.files = Files(manifest, self.tasks)
         self.augment = dict(augment or {})
         self.partners = dict(partners or {})
@@ -128,19 +137,32 @@ class AnnotatedImages(Dataset):
         return len(self.manifest)
 
     def __getitem__(self, key: Draw | int) -> Sample | Problem:
-        return self._samples([key], np.empty((1, *self.size, 3), np.uint8))[0]
+        return self._samples([key], np.empty((1, *self.size_of([key]), 3), np.uint8))[0]
 
     @property
     def bytes_of_image(self) -> int:
-        """What one image takes in a batch."""
-        return self.size[0] * self.size[1] * 3
+        """What one image takes in a batch, at most."""
+        return max(height * width * 3 for height, width in self.sizes.all)
+
+    def size_of(self, keys: Sequence[Draw | int]) -> tuple[int, int]:
+        """Height and width of a batch of these keys; raises ValueError where their images are of several sizes."""
+        numbers = {int(self._numbers[row_of(key)]) for key in keys} if len(self.sizes.all) > 1 else set()
+        if len(numbers) > 1:
+            raise ValueError("the images of a batch must be of one size")
+        return self.sizes.all[numbers.pop() if numbers else 0]
+
+    def in_batches(self, rows: np.ndarray, batch: int) -> list[list[int]]:
+        """The rows in batches of at most so many, each of one size; in order among those of one size."""
+        alike = [rows[self._numbers[rows] == number] for number in range(len(self.sizes.all))]
+        return [one[start : start + batch].tolist() for one in alike for start in range(0, len(one), batch)]
 
     def batch(self, keys: Sequence[Draw | int], into: Tensor | None = None) -> Batch:
-        """The samples of these keys as a batch; what can't be read is in its ``problems``.
+        """The samples of these keys, whose images are of one size, as a batch; what can't be read is in its
+        ``problems``.
 
         ``into``: memory, uint8 [at least len(keys) * bytes_of_image], whose beginning the images are put into.
         """
-        shape = (len(keys), *self.size, 3)
+        shape = (len(keys), *self.size_of(keys), 3)
         pixels = np.empty(shape, np.uint8) if into is None else into[: math.prod(shape)].view(shape).numpy()
         samples = self._samples(keys, pixels)
         good = [k for k, sample in enumerate(samples) if isinstance(sample, Sample)]
@@ -150,7 +172,7 @@ class AnnotatedImages(Dataset):
         """A sample a key, its image in ``pixels`` [len(keys), H, W, 3]."""
         # Each worker has a core of its own: OpenCV's threads would only get in the others' way.
         cv2.setNumThreads(0)
-        rows = [key.row if isinstance(key, Draw) else int(key) for key in keys]
+        rows = [row_of(key) for key in keys]
         looks = [
             _Look(row, record, into)
             for row, record, into in zip(rows, self.manifest.records(rows), pixels, strict=True)
@@ -183,8 +205,9 @@ class AnnotatedImages(Dataset):
     def _plain(self, look: _Look) -> Sample:
         record = look.record
         labels = self._labels(look.row, record)
-        matrix = letterbox((record.width, record.height), self.size)
-        frame = Frame(matrix, self.size[1], self.size[0], record.width, record.height)
+        size = look.size
+        matrix = letterbox((record.width, record.height), size)
+        frame = Frame(matrix, size[1], size[0], record.width, record.height)
         self._show(look.row, record, frame, look.into)
         targets = self._targets(labels, frame) if self.encodes else {}
         return Sample(look.into, targets, frame, look.row, truths=labels)
@@ -200,8 +223,9 @@ class AnnotatedImages(Dataset):
                 return sample
         labels = self._labels(look.row, record)
         source = (record.width, record.height)
-        matrix = draw_matrix(rng, augment, source, self.size, self._may_flip(labels))
-        frame = Frame(matrix, self.size[1], self.size[0], *source)
+        size = look.size
+        matrix = draw_matrix(rng, augment, source, size, self._may_flip(labels))
+        frame = Frame(matrix, size[1], size[0], *source)
         self._show(look.row, record, frame, look.into)
         jitter(look.into, rng, augment, into=look.into)
         return Sample(look.into, self._targets(labels, frame), frame, look.row)
@@ -221,11 +245,12 @@ class AnnotatedImages(Dataset):
             for row, record in tiles
         ]
         may_flip = all(self._may_flip(one) for one in labels)
-        frames = mosaic_frames(rng, augment, [(r.width, r.height) for r in records], self.size, may_flip)
+        height, width = look.size
+        frames = mosaic_frames(rng, augment, [(r.width, r.height) for r in records], look.size, may_flip)
         for (row, record), frame in zip(tiles, frames, strict=True):
             self._show(row, record, frame, look.into)
         targets: dict[str, dict[str, np.ndarray]] = {}
-        whole = Frame(np.eye(3), self.size[1], self.size[0], self.size[1], self.size[0])
+        whole = Frame(np.eye(3), width, height, width, height)
         for name in kept:
             task = self.tasks[name]
             parts = [
@@ -290,6 +315,11 @@ class AnnotatedImages(Dataset):
             of_objects = object_targets(child, label, frame) if isinstance(label, Instances) else None
             if of_objects is not None:
                 targets[child.name] = of_objects
+
+
+def row_of(key: Draw | int) -> int:
+    """The row that a key stands for."""
+    return key.row if isinstance(key, Draw) else int(key)
 
 
 def collate(tasks: Mapping[str, Task[Any]], samples: Sequence[Sample | Problem], pixels: np.ndarray) -> Batch:

@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oneglance.annotations import Record, Segments
-from oneglance.data.kept import Kept, affordable
+from oneglance.data.kept import Kept
 from oneglance.decode import ImageError, decode_mask, decode_padded, reduction
 from oneglance.manifest import Manifest
+from oneglance.memory import affordable
 
 if TYPE_CHECKING:
     from oneglance.tasks.base import Task

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import mmap
 import multiprocessing
-import os
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,25 +81,6 @@ class Kept:
 
     def __reduce__(self) -> str | tuple[object, ...]:
         raise TypeError("memory is inherited by forked processes; it can't be sent to others")
-
-
-def affordable(gigabytes: float) -> int:
-    """So many gigabytes in bytes, but no more than a quarter of what the machine (or the container) has left."""
-    return min(int(gigabytes * 1e9), _available() // 4)
-
-
-def _available() -> int:
-    left = []
-    memory = Path("/proc/meminfo")
-    if memory.exists():
-        lines = dict(line.split(":", 1) for line in memory.read_text().splitlines())
-        left.append(int(lines["MemAvailable"].split()[0]) << 10)
-    else:
-        left.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2)
-    most, used = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")
-    if most.exists() and used.exists() and (text := most.read_text().strip()) != "max":
-        left.append(max(0, int(text) - int(used.read_text())))
-    return min(left)
 
 
 def _memory(size: int) -> NDArray[np.uint8]:

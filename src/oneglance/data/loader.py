@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import ctypes
 import math
 import os
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -18,6 +16,7 @@ from torch.utils.data import DataLoader, Dataset, get_worker_info
 from oneglance.data.dataset import AnnotatedImages, Batch
 from oneglance.data.mixing import Draw, MixedBatches
 from oneglance.data.slots import Slots, slots_of
+from oneglance.memory import keep_freed
 
 
 def default_workers() -> int:
@@ -93,19 +92,9 @@ def _views(memory: Tensor, places: list[tuple[int, torch.dtype, tuple[int, ...]]
 _ALIGNED = 64
 
 
-def _keep_memory(_: int) -> None:
-    """Have a worker keep the memory it frees: asking the kernel anew for every image takes time.
-
-    A setting of glibc; elsewhere this does nothing.
-    """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
-    if mallopt is not None:
-        mallopt(_MMAP_THRESHOLD, 32 << 20)
-        mallopt(_TRIM_THRESHOLD, 256 << 20)
-
-
-# From glibc's malloc.h.
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
+def _begin(_: int) -> None:
+    """How a worker begins."""
+    keep_freed(256 << 20)
 
 
 class _Batches(Dataset):
@@ -158,7 +147,7 @@ def _loader(
         batch_size=None,  # a key of _Batches is a batch
         sampler=_InTurn(keys, count),
         num_workers=workers,
-        worker_init_fn=_keep_memory,
+        worker_init_fn=_begin,
         persistent_workers=lasting and workers > 0,
         pin_memory=lasting and torch.cuda.is_available(),
         prefetch_factor=_AHEAD if workers else None,
@@ -203,7 +192,8 @@ class TrainLoader:
 
 
 def evaluation_batches(images: AnnotatedImages, rows: np.ndarray, batch: int, workers: int) -> Iterator[Batch]:
-    """The rows once, in order, letterboxed, with their labels in original pixels; no targets."""
-    keys = [rows[start : start + batch].tolist() for start in range(0, len(rows), batch)]
+    """The rows once, letterboxed, with their labels in original pixels; no targets. In order, or in order among those
+    of one size where images are given several."""
+    keys = images.in_batches(rows, batch)
     for packed in _loader(images.for_scoring(), keys, batch, workers, lasting=False):
         yield packed.unpack()

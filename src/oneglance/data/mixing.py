@@ -82,6 +82,8 @@ class MixedBatches:
         length: draws an epoch; default: the number of rows.
         rank, world: this process takes every ``world``-th draw of a batch.
         parts: each batch comes in so many parts, one after another, each with nearly every source's share.
+        apart: sources whose images must not be in one part with others', by a number from 0 on that those which go
+            together have in common; each part then comes in as many parts as there are numbers, empty ones too.
     """
 
     def __init__(
@@ -95,11 +97,15 @@ class MixedBatches:
         rank: int = 0,
         world: int = 1,
         parts: int = 1,
+        apart: Mapping[str, int] | None = None,
     ) -> None:
         self.sources = {name: rows for name, rows in sources.items() if len(rows)}
         if not self.sources:
             raise ValueError("there is not a single labelled image to draw from")
-        self.batch, self.seed, self.rank, self.world, self.parts = batch, seed, rank, world, parts
+        self.batch, self.seed, self.rank, self.world = batch, seed, rank, world
+        self._parts = parts
+        self._numbers = np.array([(apart or {}).get(name, 0) for name in self.sources])
+        self._kinds = 1 + max((apart or {}).values(), default=0)
         counts = {name: len(rows) for name, rows in self.sources.items()}
         total = length or sum(counts.values())
         self.batches = max(1, round(total / batch))
@@ -116,30 +122,36 @@ class MixedBatches:
         """The next iteration gives epoch ``epoch`` from its batch ``start`` on."""
         self.epoch, self.start = epoch, start
 
+    @property
+    def parts(self) -> int:
+        """Parts that a batch comes in."""
+        return self._parts * self._kinds
+
     def __len__(self) -> int:
         return (self.batches - self.start) * self.parts
 
     def __iter__(self) -> Iterator[list[Draw]]:
-        rows = self._draws(self.epoch).reshape(self.batches, self.batch)
+        rows, kinds = (one.reshape(self.batches, self.batch) for one in self._draws(self.epoch))
         first = self.epoch * rows.size
         for number in range(self.start, self.batches):
             at = first + number * self.batch
             own = range(self.rank, self.batch, self.world)
             # Neighbours, and not every n-th: where two sources take turns, each part would hold one of them.
-            ends = [len(own) * part // self.parts for part in range(self.parts + 1)]
+            ends = [len(own) * part // self._parts for part in range(self._parts + 1)]
             for start, end in pairwise(ends):
-                yield [Draw(int(rows[number, k]), at + k) for k in own[start:end]]
+                for kind in range(self._kinds):
+                    yield [Draw(int(rows[number, k]), at + k) for k in own[start:end] if kinds[number, k] == kind]
 
-    def _draws(self, epoch: int) -> np.ndarray:
-        """The epoch's rows in order, int64 [batches * batch]."""
+    def _draws(self, epoch: int) -> tuple[np.ndarray, np.ndarray]:
+        """The epoch's rows in order, int64 [batches * batch], and which must not be in one part, by number."""
         rows, places = [], []
         for k, ((_, source), count) in enumerate(zip(self.sources.items(), self._counts, strict=True)):
             rows.append(source[self._cycle(k, len(source), epoch * count, count)])
             offset = np.random.default_rng([self.seed, 1, epoch, k]).random()
             places.append((np.arange(count) + offset) / max(count, 1))
         order = np.argsort(np.concatenate(places), kind="stable")
-        drawn: np.ndarray = np.concatenate(rows)[order]
-        return drawn
+        kinds = np.repeat(self._numbers, self._counts)
+        return np.concatenate(rows)[order], kinds[order]
 
     def _cycle(self, source: int, size: int, start: int, count: int) -> np.ndarray:
         """Entries start .. start+count of an endless row of permutations of ``size`` things."""

@@ -37,7 +37,7 @@ COLUMNS = {
 #: Sources: name, the tasks that it is labelled for, how many images it has for each scene that is asked for (those of
 #: the scenes' sources sum to 1, the crops come on top).
 SOURCES = (
-    ("cars", ("objects",), 0.30), ("town", ("objects",), 0.15), ("ground", ("ground", "objects"), 0.40),
+    ("cars", ("objects",), 0.20), ("town", ("objects",), 0.10), ("ground", ("ground", "objects"), 0.55),
     ("weather", ("weather",), 0.15), ("faces", ("face",), 0.15), ("plates", ("plate",), 0.15),
 )  # fmt: skip
 #: How they are written: source, format, task, folder. The boxes of `ground` are said in a file of their own.
@@ -235,9 +235,9 @@ tasks:
   # What is the weather like? Night is one of the answers.
   weather: {{kind: classification, classes: {words(WEATHERS)}, weight: 0.5}}
   # Where are the cars and the people? (Tiny and hidden ones are crowds or difficult: neither asked for nor wrong.)
-  objects: {{kind: detection, classes: {words(DETECTED)}}}
+  objects: {{kind: detection, classes: {words(DETECTED)}, width: 32}}
   # What is each pixel? Lamp posts and signs are none of these: void, 255 in the masks.
-  ground: {{kind: segmentation, classes: {words(CLASSES)}, width: 32, weight: 3}}
+  ground: {{kind: segmentation, classes: {words(CLASSES)}, width: 48, dropout: 0, weight: 3}}
   # Where are eyes, nose and mouth in a picture of a face? Left and right are the picture's.
   face:
     kind: keypoints
@@ -276,10 +276,10 @@ sources:
 trunk:
   backbone: resnet18
   pretrained: false
-  options: {{channels: [24, 48, 96, 192]}}
+  options: {{channels: [32, 64, 128, 192]}}
   channels: 48
 augment: {{scale: [0.9, 1.4]}}
 # Scenes are harder than close-ups: more of them in each step.
-mixing: {{weights: {{ground: 2.1, weather: 0.8, faces: 0.8, plates: 0.4}}}}
-train: {{size: [160, 160], epochs: 8, batch: 16, lr: 0.008, evaluate_every: 8}}
+mixing: {{weights: {{ground: 1.7, weather: 0.8, faces: 0.8, plates: 0.4}}}}
+train: {{size: [160, 160], epochs: 9, batch: 16, lr: 0.008, evaluate_every: 9}}
 """

@@ -33,15 +33,16 @@ class SegmentationSettings(FocalSettings):
     classes: tuple[str, ...] = Field(description="Names of the classes.", min_length=2, max_length=254)
     dice: float = Field(0.5, ge=0, description="Weight of the Dice term (Milletari et al. 2016) beside cross-entropy.")
     width: int = Field(96, ge=8, multiple_of=8, description="Channels of the head.")
+    dropout: float = Field(0.1, ge=0, lt=1, description="Share of the head's channels that are left out in training.")
 
 
 class SegmentationHead(nn.Module):
     """Class logits at the pyramid's finest stride."""
 
-    def __init__(self, spec: FeatureSpec, classes: int, width: int) -> None:
+    def __init__(self, spec: FeatureSpec, classes: int, width: int, dropout: float = 0.0) -> None:
         super().__init__()
         self.merge = PyramidMerge(spec, width)
-        self.dropout = nn.Dropout2d(0.1)
+        self.dropout = nn.Dropout2d(dropout)
         self.classify = nn.Conv2d(width, classes, 1)
 
     def forward(self, features: Features) -> Outputs:
@@ -65,7 +66,7 @@ class Segmentation(Task[SegmentationSettings]):
         return {"indices": annotation.indices}
 
     def head(self, spec: FeatureSpec) -> nn.Module:
-        return SegmentationHead(spec, len(self.classes), self.settings.width)
+        return SegmentationHead(spec, len(self.classes), self.settings.width, self.settings.dropout)
 
     def loss(self, outputs: Outputs, targets: Targets) -> dict[str, Tensor]:
         indices = targets["indices"].long()

@@ -9,6 +9,7 @@ import numpy as np
 from oneglance.config import Config
 from oneglance.data.mixing import MixedBatches
 from oneglance.data.repeat import repeat_factors, repeated
+from oneglance.data.sizes import Sizes
 from oneglance.errors import OneglanceError
 from oneglance.manifest import Manifest
 
@@ -45,7 +46,8 @@ def training_batches(
         factors = np.ones(len(manifest))
         factors[rows] = repeat_factors(manifest, rows, config.mixing.repeat)
         mixed = {name: repeated(of, factors[of], settings.seed) for name, of in mixed.items()}
+    sizes = Sizes(settings.size, settings.sizes)
     return MixedBatches(
         mixed, settings.batch, config.mixing, seed=settings.seed, length=config.mixing.epoch, rank=rank, world=world,
-        parts=settings.accumulate,
+        parts=settings.accumulate, apart={name: sizes.number(name) for name in mixed},
     )  # fmt: skip

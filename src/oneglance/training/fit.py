@@ -23,6 +23,7 @@ from oneglance.data.loader import TrainLoader, default_workers, evaluation_batch
 from oneglance.errors import OneglanceError, Problem, Problems, nearest
 from oneglance.evaluation.evaluate import Scores, evaluate, mean_relative_score
 from oneglance.manifest import Manifest
+from oneglance.memory import affordable, keep_freed
 from oneglance.network.device import device_of
 from oneglance.network.network import Network
 from oneglance.tasks import create_tasks
@@ -133,6 +134,7 @@ class Training:
 
         With ``resume``, go on from the folder's state: the result is bit for bit that of an undisturbed run (on CPU).
         """
+        keep_freed(affordable(2))
         self._model, self._optimizer = self.fabric.setup(self.network, self.optimizer)
         # After the network was placed: the optimiser's moments go where its parameters are.
         self._clock = Clock()
@@ -208,8 +210,9 @@ class Training:
         sources = {name: rows[names == name] for name in dict.fromkeys(names)}
         augment = {name: self.config.augment_of(name) for name in sources}
         images = AnnotatedImages(
-            self.manifest, active, settings.size, augment=augment, partners=sources, seed=settings.seed
-        )
+            self.manifest, active, settings.size, sizes=settings.sizes, augment=augment, partners=sources,
+            seed=settings.seed,
+        )  # fmt: skip
         if settings.epochs > 1:
             images.files.keep(rows, settings.cache)
         return TrainLoader(images, batches, default_workers() if settings.workers is None else settings.workers)
@@ -220,6 +223,7 @@ class Training:
         for key, names in (
             ("mixing.weights", self.config.mixing.weights),
             ("augment_sources", self.config.augment_sources),
+            ("train.sizes", self.settings.sizes),
         ):
             for name in names:
                 if name not in known:
@@ -326,7 +330,7 @@ class Training:
     def score(self, rows: np.ndarray) -> Scores:
         """Scores of the averaged weights on these rows of the manifest."""
         size = self.settings.eval_size or self.settings.size
-        images = AnnotatedImages(self.manifest, self.tasks, size)
+        images = AnnotatedImages(self.manifest, self.tasks, size, sizes=self.settings.sizes)
         workers = default_workers() if self.settings.workers is None else self.settings.workers
         loader = evaluation_batches(images, rows, self.settings.batch, workers)
         found = Problems()

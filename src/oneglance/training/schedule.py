@@ -42,7 +42,38 @@ def create_optimizer(network: Network, settings: TrainSettings) -> torch.optim.A
         lr = settings.lr * (trunk_lr if in_trunk else 1.0)
         decay = settings.weight_decay if decays else 0.0
         described.append({"params": parameters, "lr": lr, "base_lr": lr, "weight_decay": decay})
-    return torch.optim.AdamW(described, betas=(0.9, 0.99))
+    return FusedAdamW(described, betas=(0.9, 0.99), fused=True)
+
+
+class FusedAdamW(torch.optim.AdamW):
+    """AdamW (Loshchilov & Hutter 2019) in one pass over memory, several times as fast on a CPU.
+
+    The pass takes weights, gradients and moments as they lie in memory, so all three must lie alike: with weights in
+    channels-last order, gradients and moments that come from elsewhere are put into that order first.
+    """
+
+    def step(self, closure: Any = None) -> Any:
+        """See :meth:`torch.optim.AdamW.step`."""
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is not None:
+                    parameter.grad = lying_like(parameter, parameter.grad)
+        return super().step(closure)
+
+    def load_state_dict(self, state_dict: Any) -> None:
+        """See :meth:`torch.optim.AdamW.load_state_dict`."""
+        super().load_state_dict(state_dict)
+        for parameter, state in self.state.items():
+            for name in ("exp_avg", "exp_avg_sq"):
+                state[name] = lying_like(parameter, state[name])
+
+
+def lying_like(other: Tensor, tensor: Tensor) -> Tensor:
+    """``tensor`` itself, or a copy of it if its numbers lie in another order in memory than those of ``other``."""
+    strides = zip(tensor.shape, tensor.stride(), other.stride(), strict=True)
+    if all(mine == its for size, mine, its in strides if size > 1):
+        return tensor
+    return torch.empty_like(other).copy_(tensor)
 
 
 class AveragedWeights:

@@ -17,6 +17,11 @@ class TrainSettings(BaseModel):
         (320, 320), description="Height and width of the network's input: multiples of 32, at least 64."
     )
     eval_size: tuple[int, int] | None = Field(None, description="Likewise for evaluation; default: `size`.")
+    sizes: dict[str, tuple[int, int]] = Field(
+        default_factory=dict,
+        description="Other sizes for the images of some sources, by name, in training and in evaluation: a step's "
+        "images then go through the network in as many parts as there are sizes.",
+    )
     epochs: int = Field(40, ge=1, description="How often an epoch's worth of images is looked at.")
     batch: int = Field(16, ge=1, description="Images a step, over all sources and all processes.")
     accumulate: int = Field(
@@ -69,6 +74,15 @@ class TrainSettings(BaseModel):
     @field_validator("size", "eval_size")
     @classmethod
     def _multiple(cls, value: tuple[int, int] | None) -> tuple[int, int] | None:
-        if value is not None and any(side < 64 or side % 32 for side in value):
-            raise ValueError(f"height and width must be multiples of 32 from 64 on, not {value[0]} x {value[1]}")
-        return value
+        return None if value is None else _multiples(value)
+
+    @field_validator("sizes")
+    @classmethod
+    def _all_multiple(cls, value: dict[str, tuple[int, int]]) -> dict[str, tuple[int, int]]:
+        return {source: _multiples(size) for source, size in value.items()}
+
+
+def _multiples(size: tuple[int, int]) -> tuple[int, int]:
+    if any(side < 64 or side % 32 for side in size):
+        raise ValueError(f"height and width must be multiples of 32 from 64 on, not {size[0]} x {size[1]}")
+    return size
