@@ -20,7 +20,7 @@ from oneglance.tasks import (
     segmentation,
 )
 from oneglance.tasks.base import FeatureSpec
-from oneglance.tasks.segmentation import SegmentationMetric, dice_loss
+from oneglance.tasks.segmentation import SegmentationMetric
 
 ABC = ("a", "b", "c")
 
@@ -125,11 +125,37 @@ def test_a_segmentation_reads_back_what_its_logits_say_at_the_original_size():
     assert (found.indices == truth).mean() > 0.98
 
 
+def segmentation_loss(logits: torch.Tensor, indices: torch.Tensor, **settings: float) -> dict[str, torch.Tensor]:
+    (task,) = create_tasks({"s": SegmentationSettings(classes=("a", "b", "c"), **settings)}).values()
+    return task.loss({"logits": logits}, {"indices": indices})
+
+
 def test_dice_is_zero_for_a_perfect_and_near_one_for_a_wrong_answer():
     indices = torch.tensor([[[0, 1], [2, 255]]])
     right = torch.nn.functional.one_hot(indices.clamp(max=2), 3).permute(0, 3, 1, 2) * 100.0
-    assert dice_loss(right, indices) == pytest.approx(0, abs=1e-3)
-    assert dice_loss(right.roll(1, dims=1), indices) > 0.4
+    assert segmentation_loss(right, indices, dice=1)["dice"] == pytest.approx(0, abs=1e-3)
+    assert segmentation_loss(right.roll(1, dims=1), indices, dice=1)["dice"] > 0.4
+
+
+@pytest.mark.parametrize("gamma", [0.0, 2.0])
+def test_the_pixels_losses_are_the_formulas_of_the_papers(gamma):
+    """By one-hot maps and torch's own cross-entropy, void pixels cut out by hand; class c does not occur."""
+    torch.manual_seed(0)
+    logits = torch.randn(2, 3, 6, 5, requires_grad=True)
+    indices = torch.randint(0, 2, (2, 6, 5))
+    known = torch.rand(2, 6, 5) < 0.7
+    flat, truth = logits.permute(0, 2, 3, 1)[known], indices[known]
+    each = torch.nn.functional.cross_entropy(flat, truth, reduction="none")
+    pixel = (each * (1 - (-each).exp()) ** gamma).mean()
+    one_hot, chances = torch.nn.functional.one_hot(truth, 3).float(), flat.softmax(-1)
+    dice = (1 - (2 * (one_hot * chances).sum(0) + 1) / ((one_hot + chances).sum(0) + 1))[:2].mean()
+    found = segmentation_loss(logits, torch.where(known, indices, 255), dice=0.5, focal=gamma)
+    torch.testing.assert_close(found["pixel"], pixel)
+    torch.testing.assert_close(found["dice"], 0.5 * dice)
+    torch.testing.assert_close(
+        torch.autograd.grad(found["pixel"] + found["dice"], logits, retain_graph=True)[0],
+        torch.autograd.grad(pixel + 0.5 * dice, logits)[0],
+    )
 
 
 def bells(xy: np.ndarray, size: int, sigma: float = 1.0) -> torch.Tensor:

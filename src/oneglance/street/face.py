@@ -96,6 +96,9 @@ class Head:
         self.sin, self.cos = float(np.sin(pose.yaw)), float(np.cos(pose.yaw))
         self.dip, self.level = float(np.sin(pose.pitch)), float(np.cos(pose.pitch))
         self.tilt, self.upright = float(np.sin(pose.roll)), float(np.cos(pose.roll))
+        # From the front plane, y upwards, to the image, as one matrix: a face is drawn by hundreds of small polygons.
+        self._turn = unit * np.array([[self.upright, -self.tilt], [-self.tilt, -self.upright]])
+        self._middle = np.array(centre)
         side = float(np.clip(light.sun[0], -1, 1)) * light.strength
         self.skin = light.on(looks.skin, 1.0)
         self.bright = mix(self.skin, light.on((255, 246, 232)), 0.16)
@@ -107,16 +110,15 @@ class Head:
         """Points (u, v) of the face, [N, 2], v upwards, in the image. ``lift``: distance from the middle, 1: skin."""
         u, v = points[:, 0] * self.looks.width, points[:, 1]
         depth = np.sqrt(np.maximum(0.04, 1 - (u / 1.08) ** 2 - (v / 1.5) ** 2)) * _DEPTH * lift
-        x = u * self.cos + depth * self.sin
-        ahead = depth * self.cos - u * self.sin
-        y = v * self.level - ahead * self.dip
-        return self.at(np.stack([x, y], 1))
+        flat = np.empty((len(points), 2))
+        flat[:, 0] = u * self.cos + depth * self.sin
+        flat[:, 1] = v * self.level - (depth * self.cos - u * self.sin) * self.dip
+        return self.at(flat)
 
     def at(self, points: Array) -> Array:
         """Points [N, 2] of the head's front plane, y upwards, in the image."""
-        x, y = points[:, 0], points[:, 1]
-        turned = np.stack([x * self.upright - y * self.tilt, -(x * self.tilt + y * self.upright)], 1)
-        return turned * self.unit + np.array(self.centre)
+        placed: Array = points @ self._turn + self._middle
+        return placed
 
     def points(self) -> Array:
         """The five points in the image, [5, 2]."""

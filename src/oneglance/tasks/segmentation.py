@@ -71,14 +71,14 @@ class Segmentation(Task[SegmentationSettings]):
     def loss(self, outputs: Outputs, targets: Targets) -> dict[str, Tensor]:
         indices = targets["indices"].long()
         logits = F.interpolate(outputs["logits"].float(), indices.shape[-2:], mode="bilinear", align_corners=False)
-        if self.settings.focal:
-            each = F.cross_entropy(logits, indices, ignore_index=VOID, reduction="none")
-            total = (each * focal_factor((-each).exp(), self.settings.focal)).sum()
-        else:
-            total = F.cross_entropy(logits, indices, ignore_index=VOID, reduction="sum")
-        terms = {"pixel": total / (indices != VOID).sum().clamp(min=1)}
+        logs = logits.log_softmax(1)
+        known = indices != VOID
+        indices = torch.where(known, indices, 0)
+        right = logs.gather(1, indices[:, None])[:, 0]
+        each = right if not self.settings.focal else right * focal_factor(right.exp(), self.settings.focal)
+        terms = {"pixel": -torch.where(known, each, 0.0).sum() / known.sum().clamp(min=1)}
         if self.settings.dice:
-            terms["dice"] = self.settings.dice * dice_loss(logits, indices)
+            terms["dice"] = self.settings.dice * dice_loss(logs, right, indices, known)
         return terms
 
     def decode(self, outputs: Outputs, frames: Sequence[Frame]) -> list[Annotation]:
@@ -102,15 +102,20 @@ class Segmentation(Task[SegmentationSettings]):
         return float((right[union > 0] / union[union > 0]).mean()) if union.any() else float("nan")
 
 
-def dice_loss(logits: Tensor, indices: Tensor) -> Tensor:
-    """1 - soft Dice, over the classes that occur in the batch; void pixels take no part. logits float [n, C, H, W]."""
-    known = indices != VOID
-    chances = logits.softmax(1) * known[:, None]
-    truth = torch.zeros_like(chances).scatter_(1, torch.where(known, indices, 0)[:, None], 1.0) * known[:, None]
-    both, either = (chances * truth).sum((0, 2, 3)), (chances + truth).sum((0, 2, 3))
-    occurs = truth.sum((0, 2, 3)) > 0
+def dice_loss(logs: Tensor, right: Tensor, indices: Tensor, known: Tensor) -> Tensor:
+    """1 - soft Dice, over the classes that occur in the batch; pixels that are not ``known`` take no part.
+
+    ``logs`` float [n, C, H, W]: logarithms of the classes' chances; ``right`` float [n, H, W]: those of the true class,
+    ``indices`` int64 [n, H, W].
+    """
+    counted = known.to(logs.dtype)
+    classes, zeros = indices.flatten(), logs.new_zeros(logs.shape[1])
+    truth = zeros.scatter_add(0, classes, counted.flatten())
+    both = zeros.scatter_add(0, classes, (right.exp() * counted).flatten())
+    either = (logs.exp() * counted[:, None]).sum((0, 2, 3)) + truth
+    occurs = truth > 0
     each = 1 - (2 * both + 1) / (either + 1)
-    return torch.where(occurs, each, torch.zeros_like(each)).sum() / occurs.sum().clamp(min=1)
+    return torch.where(occurs, each, 0.0).sum() / occurs.sum().clamp(min=1)
 
 
 def sample_classes(logits: Tensor, frame: Frame) -> np.ndarray:
