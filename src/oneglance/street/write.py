@@ -280,6 +280,6 @@ trunk:
   channels: 48
 augment: {{scale: [0.9, 1.4]}}
 # Scenes are harder than close-ups: more of them in each step.
-mixing: {{weights: {{ground: 1.7, weather: 0.8, faces: 0.8, plates: 0.4}}}}
+mixing: {{weights: {{ground: 1.7, weather: 0.9, faces: 1.1, plates: 0.3}}}}
 train: {{size: [160, 160], epochs: 9, batch: 16, lr: 0.008, evaluate_every: 9}}
 """
