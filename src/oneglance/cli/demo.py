@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from oneglance.manifest import Manifest
     from oneglance.model import Model
 
-#: Training takes nearly all of the time; on two shared cores without a GPU it was 7 minutes.
-MINUTES = 7
+#: Training takes nearly all of the time; on two cores without a GPU it was 4 minutes.
+MINUTES = 4
 
 
 def demo(
