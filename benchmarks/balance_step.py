@@ -82,7 +82,7 @@ def pets(
             "outline": SegmentationSettings(classes=("a", "b", "c")),
         }
     )
-    trunk = TrunkSettings(backbone="mobilenetv2_100", pretrained=False, freeze_norm=True)
+    trunk = TrunkSettings(backbone="mobilenetv2_100", pretrained=False, norm="frozen")
     network = Network(tasks, trunk, sharing).train()
     corner = torch.rand(batch, 1, 2) * size * 0.4
     targets = {

@@ -17,7 +17,7 @@ WEIGHTS = (
     "trunk.options.pad_type=same",
     "trunk.mean=[0.5, 0.5, 0.5]",
     "trunk.std=[0.5, 0.5, 0.5]",
-    "trunk.freeze_norm=true",
+    "trunk.norm=frozen",
 )
 
 

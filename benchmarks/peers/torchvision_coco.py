@@ -1,9 +1,9 @@
-"""torchvision's Mask R-CNN and Keypoint R-CNN on the COCO subset, for a given time each: what one network stands beside.
+"""torchvision's Mask R-CNN and Keypoint R-CNN on the COCO subset, for a given time each.
 
-The backbone is timm's `mobilenetv2_100` with the same ImageNet weights, under torchvision's own feature pyramid and heads
-at their ordinary width; its BatchNorm keeps its statistics, as the weights ask for. Mask R-CNN learns the boxes and masks
-of 80 classes, Keypoint R-CNN the boxes and points of people, each from all images that are labelled for it. The learning
-rate ends with the time. Scored on coco_mini's val2017 by COCO's rules.
+The backbone is timm's `mobilenetv2_100` with the same ImageNet weights, under torchvision's own feature pyramid and
+heads at their ordinary width; its BatchNorm keeps its statistics, as the weights ask for. Mask R-CNN learns the boxes
+and masks of 80 classes, Keypoint R-CNN the boxes and points of people, each from all images that are labelled for it.
+The learning rate ends with the time. Scored on coco_mini's val2017 by COCO's rules.
 
     python torchvision_coco.py --seconds 900 --out results/torchvision_coco
 """

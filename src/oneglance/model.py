@@ -212,7 +212,7 @@ def load(run: str | Path, weights: str = "auto", device: str = "auto") -> Model:
     tensors, _ = checkpoint.load(found[0])
     tasks = create_tasks(config.tasks)
     trunk = config.trunk.model_copy(update={"pretrained": False})
-    network = Network(tasks, trunk, config.sharing)
+    network = Network(tasks, trunk, config.sharing, config.train.all_sizes)
     try:
         network.load_state_dict(tensors)
     except RuntimeError as error:

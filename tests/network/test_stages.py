@@ -30,7 +30,7 @@ def test_the_stages_one_after_another_are_the_whole(name):
 
 
 def test_a_stage_holds_its_statistics_as_a_backbone_does():
-    backbone = Backbone(TrunkSettings(backbone="lcnet_050", pretrained=False, freeze_norm=True))
+    backbone = Backbone(TrunkSettings(backbone="lcnet_050", pretrained=False, norm="frozen"))
     stage = split(backbone, "layers")[0].train()
     before = {name: value.clone() for name, value in stage.named_buffers()}
     stage(torch.randint(0, 255, (2, 3, 64, 64), dtype=torch.uint8))

@@ -101,7 +101,7 @@ def test_weights_of_another_model_are_refused(weights):
 
 
 def test_frozen_norms_keep_their_statistics_and_a_frozen_trunk_its_weights():
-    backbone = Backbone(TrunkSettings(backbone="resnet10t", pretrained=False, freeze_norm=True)).train()
+    backbone = Backbone(TrunkSettings(backbone="resnet10t", pretrained=False, norm="frozen")).train()
     before = {k: v.clone() for k, v in backbone.named_buffers()}
     backbone(torch.randint(0, 255, (2, 3, 64, 64), dtype=torch.uint8))
     assert all(torch.equal(v, before[k]) for k, v in backbone.named_buffers())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from oneglance.network.cut import Cut
 from oneglance.network.depthwise import quicken_depthwise
+from oneglance.network.norm import SizeStatistics, with_group_norm
 from oneglance.network.regions import Regions, jittered
 from oneglance.network.sharing import SharingSettings, Tie, create_sharing
 from oneglance.network.sharing.cross_stitch import Stitch
@@ -32,11 +33,16 @@ class Network(nn.Module):
     """Trunk and heads. A frozen task's head keeps its weights and its BatchNorm statistics, and so does what of the
     trunk only frozen tasks look through.
 
-    ``sharing``: the scheme, whose parts are the network's own modules.
+    ``sharing``: the scheme, whose parts are the network's own modules. ``sizes``: the (height, width) that inputs will
+    have, for `trunk.norm: by_size`.
     """
 
     def __init__(
-        self, tasks: Mapping[str, Task[Any]], trunk: TrunkSettings, sharing: SharingSettings | None = None
+        self,
+        tasks: Mapping[str, Task[Any]],
+        trunk: TrunkSettings,
+        sharing: SharingSettings | None = None,
+        sizes: Sequence[tuple[int, int]] = (),
     ) -> None:
         super().__init__()
         self.tasks, self.trunk = dict(tasks), trunk
@@ -59,6 +65,12 @@ class Network(nn.Module):
             looked = any(task.on_objects or "pyramid" in self._looked_at[task.name] for task in of_group)
             if not looked and "neck" in own:
                 own.pop("neck")
+        if trunk.norm == "group":
+            with_group_norm(self)
+        norms = [module for module in self.modules() if isinstance(module, nn.BatchNorm2d)]
+        apart = trunk.norm == "by_size" and len(set(sizes)) > 1
+        #: BatchNorm's statistics by the input's size, where they are kept so.
+        self.statistics = SizeStatistics(norms, list(dict.fromkeys(sizes))) if apart else None
         quicken_depthwise(self)
         # Convolutions are faster so, on CPUs and on GPUs: benchmarks/layout.py measures it.
         self.to(memory_format=torch.channels_last)
@@ -86,6 +98,8 @@ class Network(nn.Module):
         ``rows``: by task the images that it is asked about, int64 [n], in ascending order of tasks on images; only
         tasks named there get features, and only their images go through what they don't share. None: all.
         """
+        if self.statistics is not None:
+            self.statistics.select((images.shape[-2], images.shape[-1]))
         wanted = dict.fromkeys(self.sharing.groups) if rows is None else self._wanted(rows, len(images))
         deep = cut is not None and self._looks_at_backbone
         found = self.sharing.look(images, wanted, content, cut, deep)

@@ -8,7 +8,7 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
@@ -39,8 +39,11 @@ class TrunkSettings(BaseModel):
     )
     std: tuple[float, float, float] | None = Field(None, description="Standard deviation of the input, likewise.")
     freeze: bool = Field(False, description="Keep the backbone's weights as they are.")
-    freeze_norm: bool = Field(
-        False, description="Keep the backbone's BatchNorm statistics as they were loaded (small pretrained data sets)."
+    norm: Literal["batch", "frozen", "by_size", "group"] = Field(
+        "batch",
+        description="What normalises: `batch`: BatchNorm; `frozen`: the backbone's keeps the statistics it was loaded "
+        "with (small data sets, pretrained weights); `by_size`: statistics for each of `train.sizes`; `group`: "
+        "GroupNorm in its place.",
     )
     channels: int = Field(96, ge=16, multiple_of=8, description="Channels of the pyramid.")
 
@@ -93,7 +96,7 @@ class Backbone(nn.Module):
 
 def hold_statistics(body: nn.Module, settings: TrunkSettings) -> None:
     """Keep BatchNorm's statistics as they are in training, where the settings say so."""
-    if settings.freeze_norm or settings.freeze:
+    if settings.norm == "frozen" or settings.freeze:
         for module in body.modules():
             if isinstance(module, nn.modules.batchnorm._BatchNorm):
                 module.eval()

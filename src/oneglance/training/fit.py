@@ -82,7 +82,7 @@ class Training:
         self.group = Group(self.fabric.device)
         torch.manual_seed(self.settings.seed)
         self.tasks = create_tasks(config.tasks)
-        self.network = Network(self.tasks, config.trunk, config.sharing)
+        self.network = Network(self.tasks, config.trunk, config.sharing, self.settings.all_sizes)
         earlier = self.settings.start
         new = list(self.network.state_dict()) if earlier is None else checkpoint.take_over(self.network, earlier)
         if self.network.tie is not None:

@@ -60,6 +60,11 @@ class TrainSettings(BaseModel):
     checkpoint_every: int = Field(200, ge=1, description="Steps between states to resume from (also each epoch's end).")
     device: str = Field("auto", description="`auto`, `cpu`, `cuda`, `mps`.")
 
+    @property
+    def all_sizes(self) -> tuple[tuple[int, int], ...]:
+        """The sizes that the network's input may have."""
+        return (self.size, *self.sizes.values())
+
     @model_validator(mode="after")
     def _enough(self) -> TrainSettings:
         if self.accumulate > self.batch:
