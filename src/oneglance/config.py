@@ -129,6 +129,7 @@ class Config(BaseModel):
                     f"tasks.{name}.freeze: its head would stay random; give the run that trained it as train.start"
                 )
             self._check_on(name, task)
+            self._check_points(name, task)
         self._check_sharing()
         return self
 
@@ -149,6 +150,27 @@ class Config(BaseModel):
             raise ValueError(
                 "sharing.neck: `frozen` keeps the neck as it is, and a new one knows nothing; give the run that "
                 "trained it as train.start, or leave `neck` out"
+            )
+
+    def _check_points(self, name: str, task: TaskSettings) -> None:
+        """What a task that looks at another's points needs: points on the same thing, seen the same way."""
+        if task.points_from is None:
+            return
+        where = f"tasks.{name}.at: {task.points_from!r}"
+        able = [other for other, one in self.tasks.items() if one.kind == "keypoints" and one.on == task.on]
+        if task.points_from not in able:
+            raise ValueError(
+                f"{where}: no keypoints task of this name is asked about the same ({task.on})"
+                f"{nearest(task.points_from, able)}; those that are: {', '.join(able) or 'there is none'}"
+            )
+        try:
+            groups = groups_of(self.sharing, self.tasks).values()
+        except ValueError:
+            return  # what is wrong with the groups is said elsewhere
+        if not any({name, task.points_from} <= set(group) for group in groups):
+            raise ValueError(
+                f"{where}: with `sharing.scheme: {self.sharing.scheme}` the two see features of their own; put them in "
+                f"one group (sharing.groups: [[{task.points_from}, {name}]])"
             )
 
     def _check_on(self, name: str, task: TaskSettings) -> None:

@@ -53,6 +53,25 @@ def test_a_twin_keeps_the_detector_whose_objects_it_asks_about() -> None:
     assert tasks_of_twin(config, "outline") == ("objects", "outline")
 
 
+def test_a_twin_keeps_the_points_at_which_it_looks() -> None:
+    config = parse_config(
+        {
+            "tasks": {
+                "sky": {"kind": "classification", "classes": ["a", "b"]},
+                "things": {"kind": "detection", "classes": ["face"]},
+                "marks": {"kind": "keypoints", "points": 3, "on": "things"},
+                "who": {"kind": "embedding", "at": "marks", "on": "things"},
+            },
+            "sources": [
+                {"format": "coco", "labels": "a.json", "tasks": ["things", "marks", "who"]},
+                {"format": "folder", "tasks": ["sky"]},
+            ],
+        }
+    )
+    assert tasks_of_twin(config, "who") == ("things", "marks", "who")
+    assert tasks_of_twin(config, "marks") == ("things", "marks")
+
+
 def test_all_images_labelled_means_the_same_epochs_and_batch() -> None:
     config = config_of()
     config = config.model_copy(update={"tasks": {"weather": config.tasks["weather"]}})

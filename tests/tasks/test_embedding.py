@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 from oneglance.annotations import Identity
+from oneglance.config import parse_config
 from oneglance.data.geometry import Frame
 from oneglance.errors import OneglanceError
 from oneglance.evaluation.api import evaluate_run, report
@@ -20,8 +21,9 @@ from oneglance.network.network import Network
 from oneglance.network.trunk import TrunkSettings
 from oneglance.recognition.draw import all_pairs
 from oneglance.recognition.protocol import auc, view2
-from oneglance.tasks import EmbeddingSettings, create_tasks
-from oneglance.tasks.base import FeatureSpec
+from oneglance.tasks import DetectionSettings, EmbeddingSettings, KeypointsSettings, create_tasks
+from oneglance.tasks.base import Features, FeatureSpec
+from oneglance.tasks.embedding import PointEmbeddingHead
 from oneglance.tasks.embedding_metric import EmbeddingMetric
 from oneglance.training import checkpoint
 from oneglance.training.api import resume, train
@@ -195,8 +197,6 @@ def test_padding_changes_no_vector():
     maps = torch.randn(1, network.backbone.channels[-1], 4, 4)
     other = maps.clone()
     other[:, :, :, 3] = 50.0
-    from oneglance.tasks.base import Features
-
     content = torch.tensor([[0.0, 0, 96, 128]])
     one, two = (network.heads["who"](Features(m, {}, content=content))["vector"] for m in (maps, other))
     torch.testing.assert_close(one, two)
@@ -287,3 +287,115 @@ def test_nothing_seen_is_nan_everywhere():
     assert all(np.isnan(v) for k, v in got.items() if k != "pairs_drawn")
     assert EmbeddingMetric().charts() == []
     assert EmbeddingMetric().qualities() == []
+
+
+# --- at another task's points -------------------------------------------------------------------------------
+
+
+def at_points(on: str = "image") -> Network:
+    torch.manual_seed(0)
+    tasks: dict[str, Any] = {
+        "marks": KeypointsSettings(points=("a", "b", "c"), on=on),
+        "who": EmbeddingSettings(dim=8, at="marks", on=on),
+    }
+    if on != "image":
+        tasks = {"things": DetectionSettings(classes=("x",)), **tasks}
+    return Network(create_tasks(tasks), TrunkSettings(pretrained=False, channels=16)).eval()
+
+
+def test_a_vector_at_points_is_what_the_maps_show_there_and_nowhere_else():
+    head = PointEmbeddingHead(FeatureSpec(6, ((8, 4), (16, 4), (32, 4))), 2, 8).eval()
+    maps = {8: torch.randn(1, 4, 8, 8), 16: torch.randn(1, 4, 4, 4), 32: torch.randn(1, 4, 2, 2)}
+    deep = torch.randn(1, 6, 2, 2)
+    points = torch.tensor([[[0.07, 0.07], [0.2, 0.1]]])
+    before = head(Features(deep, maps), points)["vector"]
+    far = {stride: one.clone() for stride, one in maps.items()}
+    far[8][..., 4:, 4:], far[16][..., 2:, 2:], far[32][...] = 9.0, 9.0, 9.0
+    torch.testing.assert_close(head(Features(deep, far), points)["vector"], before)
+    near = {**maps, 8: maps[8].clone()}
+    near[8][..., 0, 0] += 1
+    assert not torch.allclose(head(Features(deep, near), points)["vector"], before)
+    # In the middle of a cell the cell itself is read: x to the right, y downwards.
+    head.read.reduce[0] = torch.nn.Identity()
+    read = torch.nn.functional.grid_sample(maps[8], 2 * torch.tensor([[[[5.5 / 8, 2.5 / 8]]]]) - 1, align_corners=False)
+    torch.testing.assert_close(read[0, :, 0, 0], maps[8][0, :, 2, 5])
+
+
+@pytest.mark.parametrize("on", ["image", "things"])
+def test_where_the_points_are_is_what_their_task_says_and_it_is_not_taught_by_that(on: str):
+    network = at_points(on)
+    network.heads["who"].centres = torch.nn.Parameter(torch.randn(3, 8))
+    images = torch.randint(0, 255, (2, 3, 64, 64), dtype=torch.uint8)
+    rows = {"who": torch.tensor([0, 1])}
+    boxes = None if on == "image" else {"who": torch.tensor([[0.1, 0.1, 0.8, 0.9], [0.0, 0.2, 0.5, 0.7]])}
+    seen: list[torch.Tensor] = []
+    network.heads["who"].read.register_forward_pre_hook(lambda _, given: seen.append(given[1]))
+    network.train()
+    outputs = network(images, rows, boxes)["who"]
+    network.tasks["who"].loss(outputs, {"person": torch.tensor([0, 2])})["arcface"].backward()
+    assert all(one.grad is None for one in network.heads["marks"].parameters())
+    assert any(bool((one.grad != 0).any()) for one in network.heads["who"].read.parameters())
+    assert seen[0].shape == (2, 3, 2)
+    with torch.no_grad():
+        marked = network(images, {"marks": torch.tensor([0, 1])}, {"marks": outputs["box"]} if boxes else None)["marks"]
+    if on == "image":
+        torch.testing.assert_close(seen[0], network.tasks["marks"].places(marked))
+    assert bool(((seen[0] > 0) & (seen[0] < 1)).all())
+
+
+def test_a_face_that_is_asked_who_it_is_at_its_points_is_trained_scored_and_loaded(patterns, tmp_path):
+    config = patterns
+    config["tasks"] = {
+        "marks": {"kind": "keypoints", "points": ["left", "right"], "flip": [["left", "right"]]},
+        "who": {"kind": "embedding", "dim": 16, "at": "marks"},
+    }
+    lines = ["image,who,x0,y0,x1,y1,split"]
+    for k, path in enumerate(sorted((tmp_path / "faces").rglob("*.png"))):
+        split = "test" if path.parent.name >= "P08" else "train"
+        points = (
+            "10,20,38,20" if k % 2 else ",,,"
+        )  # half of the faces have no points: who they are is known all the same
+        lines.append(f"{path.relative_to(tmp_path / 'faces')},{path.parent.name},{points},{split}")
+    (tmp_path / "faces.csv").write_text("\n".join(lines) + "\n")
+    tasks = {"marks": {"x": "x{i}", "y": "y{i}"}, "who": "who"}
+    source = {"format": "csv", "root": ".", "images": "faces", "labels": "faces.csv", "split_column": "split"}
+    config["sources"] = [source | {"tasks": tasks}]
+    run = train(config, base=tmp_path, out=tmp_path / "run", quiet=True)
+    scores = evaluate_run(run.folder, "test")
+    assert np.isfinite(scores["who"]["accuracy"])
+    vector = load(run.folder)(tmp_path / "faces/P01" / f"{image_name('P01', 1)}.png")["who"].vector
+    assert np.linalg.norm(vector) == pytest.approx(1, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"at": "mark"}, r"tasks.who.at: 'mark': no keypoints task .* \(image\); did you mean 'marks'\?"),
+        ({"at": "things"}, r"tasks.who.at: 'things': no keypoints task .*; those that are: marks"),
+        ({"at": "marks", "on": "things"}, r"asked about the same \(things\); those that are: there is none"),
+    ],
+)
+def test_points_that_are_not_there_are_refused(change: dict[str, Any], message: str):
+    with pytest.raises(OneglanceError, match=message):
+        parse_config(points_config(change))
+
+
+def points_config(change: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "tasks": {
+            "things": {"kind": "detection", "classes": ["x"]},
+            "marks": {"kind": "keypoints", "points": 3},
+            "who": {"kind": "embedding", **change},
+        },
+        "sources": [
+            {"format": "csv", "labels": "a.csv", "tasks": {"marks": {"x": "x{i}", "y": "y{i}"}, "who": "who"}},
+            {"format": "coco", "labels": "a.json", "tasks": ["things", *(["who"] if "on" in change else [])]},
+        ],
+    }
+
+
+def test_points_of_a_trunk_of_their_own_are_refused():
+    config = points_config({"at": "marks"}) | {"sharing": {"scheme": "soft"}}
+    with pytest.raises(OneglanceError, match=r"put them in one group \(sharing.groups: \[\[marks, who\]\]\)"):
+        parse_config(config)
+    parse_config(config | {"sharing": {"scheme": "soft", "groups": [["marks", "who"]]}})

@@ -50,9 +50,12 @@ class Budget:
 
 
 def tasks_of_twin(config: Config, task: str) -> tuple[str, ...]:
-    """The tasks of a task's twin: itself, and the detector whose objects it asks about."""
-    parent = config.tasks[task].parent
-    return (task,) if parent is None else tuple(name for name in config.tasks if name in (parent, task))
+    """The tasks of a task's twin: itself, and those that it can't do without: the detector whose objects it asks about,
+    the one at whose points it looks."""
+    wanted = {task}
+    while more := {name for one in wanted for name in config.tasks[one].needs} - wanted:
+        wanted |= more
+    return tuple(name for name in config.tasks if name in wanted)
 
 
 def tasks_with_twins(config: Config) -> list[str]:

@@ -55,7 +55,7 @@ class Glance:
             at = range(len(self.frames)) if rows is None else rows.get(name, ())
             if task.on_objects or not len(at):
                 continue
-            outputs = self.network.heads[name](self.features[name].of(torch.tensor(list(at), device=self.device)))
+            outputs = self.network.ask(name, self.features[name].of(torch.tensor(list(at), device=self.device)))
             said = dict(zip(at, task.decode(outputs, [self.frames[i] for i in at]), strict=True))
             answers[name] = self._ask_on(task, said) if task.children else said
         return answers

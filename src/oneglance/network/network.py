@@ -140,11 +140,9 @@ class Network(nn.Module):
         """
         features = self.features(images, content, cut, rows)
         if rows is None:
-            return {n: head(features[n]) for n, head in self.heads.items() if not self.tasks[n].on_objects}
+            return {name: self.ask(name, features[name]) for name, task in self.tasks.items() if not task.on_objects}
         outputs = {
-            name: self.heads[name](features[name].of(at))
-            for name, at in rows.items()
-            if not self.tasks[name].on_objects
+            name: self.ask(name, features[name].of(at)) for name, at in rows.items() if not self.tasks[name].on_objects
         }
         for name, at in rows.items():
             if self.tasks[name].on_objects:
@@ -154,13 +152,27 @@ class Network(nn.Module):
                 outputs[name] = {**self.of_objects(features[name], at, seen, (name,))[name], "box": seen}
         return {name: outputs[name] for name in rows}
 
+    def ask(self, name: str, seen: Features | Tensor) -> Outputs:
+        """A task's raw outputs from features of n images, or of R objects float [R, channels, S, S].
+
+        A task that looks at another's points is told where they are, as that one finds them; it does not teach it.
+        """
+        task = self.tasks[name]
+        read = task.settings.points_from
+        points: tuple[Tensor, ...] = ()
+        if read is not None:
+            with torch.no_grad():
+                points = (self.tasks[read].places(self.heads[read](seen)),)
+        outputs: Outputs = self.heads[name](seen, *points)
+        return outputs
+
     def of_objects(self, features: Features, rows: Tensor, boxes: Tensor, tasks: tuple[str, ...]) -> dict[str, Outputs]:
         """Raw outputs of some tasks, all on the objects of one detection task, for R objects, from that one's features:
         ``rows`` int64 [R], the images they are in; ``boxes`` float [R, 4] in shares of the input."""
         parent = self.tasks[tasks[0]].settings.parent
         assert parent is not None
         cut = self.regions[parent](features, rows, boxes)
-        return {name: self.heads[name](cut) for name in tasks}
+        return {name: self.ask(name, cut) for name in tasks}
 
     @torch.no_grad()
     def _seen(
@@ -257,12 +269,12 @@ class Network(nn.Module):
         found: dict[str, set[str]] = {}
         device = next(self.parameters()).device
         with torch.no_grad():
-            for name, head in self.heads.items():
+            for name in self.heads:
                 if not self.tasks[name].on_objects:
                     spec = self.sharing.specs[self.group_of[name]]
                     pyramid = {s: torch.zeros(1, c, 64 // s, 64 // s, device=device) for s, c in spec.pyramid}
                     looked.clear()
-                    head(Watched(torch.zeros(1, spec.deep, 2, 2, device=device), pyramid))
+                    self.ask(name, Watched(torch.zeros(1, spec.deep, 2, 2, device=device), pyramid))
                     found[name] = set(looked)
         self.train(training)
         return found

@@ -37,6 +37,8 @@ def create_tasks(settings: Mapping[str, TaskSettings]) -> dict[str, Task[Any]]:
         task.children = tuple(other for other in tasks.values() if other.settings.parent == name)
         for child in task.children:
             child.parent_classes = task.classes
+        read = tasks.get(task.settings.points_from or "")
+        task.points_read = len(read.column.points) if read is not None else 0
     return tasks
 
 

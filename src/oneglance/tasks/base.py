@@ -52,6 +52,16 @@ class TaskSettings(BaseModel):
         """The one class of objects that it asks about; None: all."""
         return self.on.split(".", 1)[1] if "." in self.on else None
 
+    @property
+    def points_from(self) -> str | None:
+        """The keypoints task at whose points it looks, on the same image or objects; None where it looks everywhere."""
+        return None
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The tasks without whose answers it can't be asked."""
+        return tuple(name for name in (self.parent, self.points_from) if name is not None)
+
     @model_validator(mode="after")
     def _each_name_once(self) -> Self:
         for key in ("classes", "targets"):
@@ -185,6 +195,8 @@ class Task(ABC, Generic[S]):
         self.name = name
         self.settings = settings
         self.children: tuple[Task[Any], ...] = ()
+        #: How many points the task has at whose points this one looks.
+        self.points_read = 0
         self.parent_classes: tuple[str, ...] = ()
 
     @property
@@ -249,6 +261,10 @@ class Task(ABC, Generic[S]):
     def terms(self, outputs: Outputs, targets: Targets) -> dict[str, Tensor]:
         """:meth:`loss`, of objects against their targets as seen from the boxes that were looked at."""
         return self.loss(outputs, self.cut_targets(targets, outputs["box"]) if self.on_objects else targets)
+
+    def places(self, outputs: Outputs) -> Tensor:
+        """Of a task that finds points: where they are, float [n, K, 2], x and y in shares of what was looked at."""
+        raise NotImplementedError(f"{self.kind} finds no points")
 
     def found_boxes(self, outputs: Outputs) -> tuple[Tensor, Tensor]:
         """Of a task that finds objects: boxes float [n, A, 4] in input pixels, and how sure it is, float [n, A]."""

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 import torch
 from pydantic import Field
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from oneglance.annotations import Annotation, Identity, Instance, changed
 from oneglance.data.geometry import Frame
@@ -35,6 +36,10 @@ class EmbeddingSettings(TaskSettings):
 
     kind: Literal["embedding"] = "embedding"
     dim: int = Field(128, ge=2, description="Numbers in a vector.")
+    at: str | None = Field(
+        None, description="A keypoints task that is asked about the same images (or objects): the vector is made of "
+        "what is seen at the points that it finds, however a head is turned. Default: of all that is seen."
+    )  # fmt: skip
     loss: Literal["arcface", "cosface", "triplet"] = Field(
         "arcface", description="What draws a person's vectors together; `triplet` needs batches with several images of "
         "a person, the others learn a centre for each person of the training split."
@@ -50,6 +55,10 @@ class EmbeddingSettings(TaskSettings):
     pairs: Path | None = Field(
         None, description="LFW pairs file to be scored by; default: pairs of the scored split, drawn by LFW's recipe."
     )
+
+    @property
+    def points_from(self) -> str | None:
+        return self.at
 
 
 class Vectors(nn.Module):
@@ -89,6 +98,60 @@ class EmbeddingHead(Vectors):
         maps = features.deep
         pooled = maps.mean((2, 3)) if features.content is None else pool_boxes(maps, features.content, self.stride)
         return self.embed(pooled)
+
+
+class AtPoints(nn.Module):
+    """What maps show at points: a few channels of each map, read between its cells, one point after another; brought to
+    the mean and the spread of what was seen before."""
+
+    def __init__(self, channels: Sequence[int], points: int) -> None:
+        super().__init__()
+        self.reduce = nn.ModuleList(nn.Conv2d(c, _AT_POINT, 1) for c in channels)
+        self.width = len(channels) * _AT_POINT * points
+        self.norm = RowNorm(self.width)
+
+    def forward(self, maps: Sequence[Tensor], points: Tensor) -> Tensor:
+        """Float32 [n, width] from maps float [n, C, h, w] and points float [n, K, 2] in shares of width and height."""
+        where = 2 * points[:, None] - 1
+        read = [
+            F.grid_sample(reduce(one).float(), where, align_corners=False, padding_mode="border")[:, :, 0]
+            for reduce, one in zip(self.reduce, maps, strict=True)
+        ]
+        rows: Tensor = self.norm(torch.cat(read, 1).flatten(1))
+        return rows
+
+
+#: Channels of each map that are read at a point.
+_AT_POINT = 16
+#: The pyramid's levels that are read, beside the backbone's last map.
+_LEVELS = (8, 16)
+
+
+class PointEmbeddingHead(Vectors):
+    """Of images: the pyramid and the last map at the points that another task finds (Chen et al., Blessing of
+    dimensionality, 2013, describe faces by patches at landmarks)."""
+
+    def __init__(self, spec: FeatureSpec, points: int, dim: int) -> None:
+        read = AtPoints([*(spec.channels(stride) for stride in _LEVELS), spec.deep], points)
+        super().__init__(read.width, dim)
+        self.read = read
+
+    def forward(self, features: Features, points: Tensor) -> Outputs:
+        """As :meth:`embed`; ``points`` float [n, K, 2] in shares of the input."""
+        return self.embed(self.read([*(features.level(stride) for stride in _LEVELS), features.deep], points))
+
+
+class RegionPointEmbeddingHead(Vectors):
+    """Of objects: their features at the points that another task finds on them."""
+
+    def __init__(self, channels: int, points: int, dim: int) -> None:
+        read = AtPoints([channels], points)
+        super().__init__(read.width, dim)
+        self.read = read
+
+    def forward(self, features: Tensor, points: Tensor) -> Outputs:
+        """As :meth:`embed`; ``points`` float [R, K, 2] in shares of the object's box."""
+        return self.embed(self.read([features], points))
 
 
 class RegionEmbeddingHead(Vectors):
@@ -157,6 +220,8 @@ class Embedding(Task[EmbeddingSettings]):
         return {"person": np.array(number, np.int64)}
 
     def head(self, spec: FeatureSpec) -> nn.Module:
+        if self.settings.at is not None:
+            return PointEmbeddingHead(spec, self.points_read, self.settings.dim)
         return EmbeddingHead(spec, self.settings.dim)
 
     def of_object(self, item: Instance) -> Identity | None:
@@ -166,6 +231,8 @@ class Embedding(Task[EmbeddingSettings]):
         return changed(item, {"vector": answer.vector})
 
     def region_head(self, channels: int) -> nn.Module:
+        if self.settings.at is not None:
+            return RegionPointEmbeddingHead(channels, self.points_read, self.settings.dim)
         return RegionEmbeddingHead(channels, self.settings.dim)
 
     def loss(self, outputs: Outputs, targets: Targets) -> dict[str, Tensor]:

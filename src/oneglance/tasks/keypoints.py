@@ -192,7 +192,12 @@ class Keypoints(Task[KeypointsSettings]):
             "visible": SCALE * masked_mean(visible, labelled),
         }
 
-    def decode(self, outputs: Outputs, frames: Sequence[Frame]) -> list[Annotation]:
+    def places(self, outputs: Outputs) -> Tensor:
+        return self._read(outputs)[0]
+
+    def _read(self, outputs: Outputs) -> tuple[Tensor, Tensor]:
+        """The points, float [n, K, 2] in shares of the map, and how much of the map's mass is there, float [n, K]: the
+        mean over the cells round the peak."""
         heat = outputs["heat"].float()
         n, k, h, w = heat.shape
         xs, ys = grid_of(h, w, heat.device)
@@ -203,8 +208,10 @@ class Keypoints(Task[KeypointsSettings]):
         mass = chances.sum((2, 3))
         x = (chances.sum(2) * xs).sum(-1) / mass
         y = (chances.sum(3) * ys).sum(-1) / mass
-        xy = torch.stack([x / w, y / h], -1).cpu().numpy()
-        scores = mass.clamp(max=1).cpu().numpy()
+        return torch.stack([x / w, y / h], -1), mass.clamp(max=1)
+
+    def decode(self, outputs: Outputs, frames: Sequence[Frame]) -> list[Annotation]:
+        xy, scores = (read.cpu().numpy() for read in self._read(outputs))
         seen = np.where(outputs["visible"].float().cpu().numpy() > 0, VISIBLE, HIDDEN).astype(np.int8)
         return [
             self.unwarp(Points(xy[i] * np.array([frame.width, frame.height], np.float32), seen[i], scores[i]), frame)
