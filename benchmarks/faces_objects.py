@@ -1,8 +1,8 @@
 """Seed 001: who a face is and what there is in scenes, learnt together, each alone, and one after the other.
 
-`examples/faces_objects.yaml`, several seeds. Alone: the same network and settings with the other's sources taken out, for
-as many looks at its own images. One after the other: the network of the objects learns the faces next, from faces alone
-(the seed's own way); what it then still knows of objects is scored. Writes results/faces_objects.json.
+`examples/faces_objects.yaml`, several seeds. Alone: the same network and settings with the other's sources taken out,
+for as many looks at its own images. One after the other: the network of the objects learns the faces next, from faces
+alone (the seed's own way); what it then still knows of objects is scored. Writes results/faces_objects.json.
 """
 
 from __future__ import annotations
