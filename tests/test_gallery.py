@@ -149,3 +149,19 @@ def test_the_commands_from_end_to_end(run, faces, tmp_path):
     assert "Grace" in command("people", run).stdout
     assert "nobody called 'Ada'" in command("forget", run, "Ada").output
     assert "no image there" in command("enrol", run, "X", run / "config.yaml").output
+
+
+def test_faces_are_looked_at_in_the_size_of_their_source(faces, tmp_path):
+    source = {"format": "lfw", "name": "faces", "root": str(faces), "tasks": {"who": "identity"}}
+    run = network_folder(
+        faces, tmp_path / "sized", sources=[source],
+        train={"size": [64, 64], "sizes": {"faces": [96, 96]}, "workers": 0},
+    )  # fmt: skip
+    gallery = og.Gallery.open(run, threshold=0.5)
+    assert gallery.model.size_of("who") == (96, 96)
+    image = faces / "P1" / "P1_0001.png"
+    expected = gallery.model.predict([image], (96, 96))[0]["who"].vector
+    np.testing.assert_array_equal(gallery.vectors([image])[0], expected)
+    assert not np.allclose(gallery.model(image)["who"].vector, expected)
+    plain = og.Gallery.open(network_folder(faces, tmp_path / "plain"), threshold=0.5)
+    assert plain.enrolled.facts.weights != gallery.enrolled.facts.weights  # vectors that can't be compared

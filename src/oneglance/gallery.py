@@ -99,7 +99,7 @@ class Gallery:
         """The vectors of images, float32 [n, D], each of length 1. Raises ImageError for one that can't be read."""
         found = [np.zeros((0, self.enrolled.facts.dim), np.float32)]
         for start in range(0, len(images), batch):
-            for prediction in self.model.predict(images[start : start + batch]):
+            for prediction in self.model.predict(images[start : start + batch], self.model.size_of(self.task)):
                 found.append(vector_in(prediction[self.task])[None])
         return np.concatenate(found)
 
@@ -117,7 +117,7 @@ class Gallery:
         self, images: Iterable[Path], batch: int = 16, far: float | None = None, problems: Problems | None = None
     ) -> Iterable[tuple[Path, Match]]:
         """:meth:`identify` for any number of files, one by one; one that can't be read is noted and passed over."""
-        for path, prediction in self.model.stream(images, batch, problems):
+        for path, prediction in self.model.stream(images, batch, problems, self.model.size_of(self.task)):
             yield path, self.enrolled.identify(vector_in(prediction[self.task])[None], far)[0]
 
     def remove(self, name: str) -> int:
@@ -133,10 +133,12 @@ def vector_in(answer: object) -> Vectors:
 
 
 def weights_digest(model: Model, task: str) -> str:
-    """A hash of all that a task's vectors depend on: the trunk's weights, its head's and the input's size."""
-    digest = hashlib.sha256(repr(model.size).encode())
+    """A hash of all that a task's vectors depend on: the trunk's weights, its head's, those of the tasks that it needs,
+    and the input's size."""
+    digest = hashlib.sha256(repr(model.size_of(task)).encode())
+    heads = tuple(f"heads.{name}." for name in (task, *model.config.tasks[task].needs))
     for name, value in model.network.state_dict().items():
-        if not name.startswith("heads.") or name.startswith(f"heads.{task}."):
+        if not name.startswith("heads.") or name.startswith(heads):
             digest.update(name.encode())
             digest.update(value.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()[:16]
@@ -181,7 +183,7 @@ def _impostors(model: Model, task: str, run: Path, split: str | None, problems: 
 
 def _vectors(model: Model, task: str, manifest: Manifest, rows: np.ndarray, problems: Problems) -> tuple[Vectors, Ints]:
     settings = model.config.train
-    only = {task: model.tasks[task]}
+    only = {task: model.tasks[task]}  # the network asks those that this one needs by itself
     workers = default_workers() if settings.workers is None else settings.workers
     images = AnnotatedImages(manifest, only, model.size, sizes=settings.sizes)
     batches = evaluation_batches(images, rows, settings.batch, workers)

@@ -20,6 +20,7 @@ from oneglance.annotations import Annotation
 from oneglance.config import Config
 from oneglance.data.dataset import FILL
 from oneglance.data.geometry import Frame, letterbox, warp_image
+from oneglance.data.sizes import Sizes
 from oneglance.decode import ImageError, to_rgb
 from oneglance.drawing import draw
 from oneglance.errors import OneglanceError, Problems, bare
@@ -90,19 +91,27 @@ class Model:
         """
         return self.predict([image])[0]
 
+    def size_of(self, task: str) -> tuple[int, int]:
+        """Height and width at which a task was scored: its sources' own where all have the same, else ``size``."""
+        sizes = Sizes(self.size, self.config.train.sizes)
+        found = {sizes.of(str(source.name)) for source in self.config.sources if task in source.tasks}
+        return found.pop() if len(found) == 1 else self.size
+
     @torch.inference_mode()
-    def predict(self, images: Sequence[ImageLike]) -> list[Prediction]:
-        """All answers for several images in one pass of the network."""
+    def predict(self, images: Sequence[ImageLike], size: tuple[int, int] | None = None) -> list[Prediction]:
+        """All answers for several images in one pass of the network; ``size``: height and width of its input, default
+        ``self.size`` (see :meth:`size_of`)."""
         if not images:
             return []
         pictures = [to_rgb(image) for image in images]
-        height, width = self.size
+        size = self.size if size is None else size
+        height, width = size
         frames = []
         inputs = np.empty((len(pictures), height, width, 3), np.uint8)
         for i, picture in enumerate(pictures):
             source = (picture.shape[1], picture.shape[0])
-            frames.append(Frame(letterbox(source, self.size), width, height, *source))
-            inputs[i] = warp_image(picture, frames[i].matrix, self.size, fill=FILL, source_wh=source)
+            frames.append(Frame(letterbox(source, size), width, height, *source))
+            inputs[i] = warp_image(picture, frames[i].matrix, size, fill=FILL, source_wh=source)
         tensor = torch.from_numpy(inputs).permute(0, 3, 1, 2).contiguous().to(self.device)
         answers: list[dict[str, Annotation]] = [{} for _ in pictures]
         for name, of_task in Glance(self.network, self.tasks, tensor, frames).answers().items():
@@ -111,7 +120,11 @@ class Model:
         return [Prediction(p, a, self.tasks) for p, a in zip(pictures, answers, strict=True)]
 
     def stream(
-        self, images: Iterable[Path], batch: int = 16, problems: Problems | None = None
+        self,
+        images: Iterable[Path],
+        batch: int = 16,
+        problems: Problems | None = None,
+        size: tuple[int, int] | None = None,
     ) -> Generator[tuple[Path, Prediction]]:
         """Answers for any number of image files, one by one, in their order; threads decode ahead of the network.
 
@@ -120,7 +133,7 @@ class Model:
         problems = problems if problems is not None else Problems()
         with closing(mapped(to_rgb, images, DECODERS, batch)) as decoded:
             for some in _batches(_readable(decoded, problems), batch):
-                predictions = self.predict([picture for _, picture in some])
+                predictions = self.predict([picture for _, picture in some], size)
                 yield from zip((path for path, _ in some), predictions, strict=True)
 
     def frames(

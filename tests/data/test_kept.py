@@ -24,6 +24,8 @@ def test_what_was_made_once_is_not_made_again() -> None:
     assert kept.get(2, 1, lambda: last) is last
     np.testing.assert_array_equal(kept.get(0, 1, never), first)
     np.testing.assert_array_equal(kept.get(2, 1, never), last)
+    with pytest.raises(ValueError, match="read-only"):
+        kept.get(0, 1, never)[:] = 0
 
 
 def test_another_kind_is_made_anew_and_does_not_replace_the_first() -> None:

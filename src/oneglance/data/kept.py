@@ -48,7 +48,9 @@ class Kept:
         raises, and nothing is kept.
         """
         if self._kind[row] == kind:
-            return self._view(row)
+            kept = self._view(row)
+            kept.flags.writeable = False
+            return kept
         made = make()
         if self._room[row] >= made.nbytes > 0 and self._kind[row] == 0 and self._claim(row):
             self._shape[row] = (*made.shape, *[0] * (3 - made.ndim))
