@@ -1,17 +1,19 @@
 """Tasks on objects from the YAML to the manifest: what a source vouches for, what is labelled, what is refused."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
 from PIL import Image
 
+import oneglance as og
 from oneglance.config import parse_config
 from oneglance.data.dataset import AnnotatedImages
 from oneglance.errors import OneglanceError, Problems
 from oneglance.ingest import build_manifest, count_labels, never_labelled
 from oneglance.manifest import Manifest
-from oneglance.tasks import create_tasks
+from oneglance.tasks import KINDS, create_tasks
 
 SQUARE = [[10, 10, 30, 10, 30, 30, 10, 30]]
 TASKS = {
@@ -188,3 +190,37 @@ def test_a_source_of_masks_must_say_whose_they_are():
     coco = {"format": "coco", "labels": "l.json", "tasks": ["objects"]}
     with pytest.raises(OneglanceError, match=r"sources.1.tasks: 'outline' .* objects of 'objects'; name that task too"):
         parse_config({"tasks": used, "sources": [coco, {**coco, "tasks": ["outline"]}]})
+
+
+@pytest.mark.parametrize("kind", [kind for kind, (_, task) in KINDS.items() if task.carrier is not None])
+def test_a_task_on_objects_is_scored_by_a_figure_that_its_metric_has(kind):
+    told = {"classification": {"classes": ("a", "b")}, "tagging": {"classes": ("a", "b")}, "keypoints": {"points": 3},
+            "regression": {"targets": ("x",)}}.get(kind, {})  # fmt: skip
+    tasks = create_tasks(
+        {"objects": KINDS["detection"][0](classes=("car",)), "asked": KINDS[kind][0](on="objects", **told)}
+    )
+    scores = tasks["asked"].metric().compute()
+    assert tasks["asked"].score in scores
+    assert tasks["objects"].score in tasks["objects"].metric().compute()
+    assert tasks["asked"].score_means
+
+
+def test_all_kinds_on_objects_are_trained_with_a_score_each_time(folder):
+    """With a split `val`, whose scores are looked up after each epoch, and a page that says which way is better."""
+    sources = []
+    for split in ("train", "val"):
+        (folder / split).mkdir()
+        for k in range(4):
+            shutil.copy(folder / f"{k}.jpg", folder / split)
+        source = {"format": "coco", "name": split, "root": str(folder), "images": split, "labels": "labels.json"}
+        sources.append(source | {"tasks": list(TASKS), "split": split})
+    config = {
+        "tasks": TASKS, "sources": sources,
+        "trunk": {"backbone": "mobilenetv4_conv_small", "pretrained": False, "channels": 16},
+        "train": {"size": [64, 64], "epochs": 2, "batch": 4, "evaluate_every": 1, "workers": 0, "precision": "32"},
+    }  # fmt: skip
+    run = og.train(config, out=folder / "run", quiet=True)
+    assert {name: set(scores) >= {create_tasks(parse_config(config).tasks)[name].score}
+            for name, scores in run.scores.items()} == dict.fromkeys(TASKS, True)  # fmt: skip
+    page = og.report(run.folder, "val")
+    assert "average precision by OKS" in page.read_text(encoding="utf-8")

@@ -173,7 +173,8 @@ class Task(ABC, Generic[S]):
     labelled images is itself labelled; ``parts``, the terms of its loss by part, where the loss answers several
     questions that may be balanced against each other; ``finest_stride``, the finest pyramid level its head looks at;
     ``score`` and ``higher_is_better``, the one figure by which runs are compared; ``score_means``, that figure in one
-    plain sentence; ``carrier``, where an object says this task's label, None for kinds that can't be asked of objects;
+    plain sentence (a task on objects may have others than its kind); ``carrier``, where an object says this task's
+    label, None for kinds that can't be asked of objects;
     ``on_image``, whether the kind can be asked of images.
 
     ``children``: the tasks that ask about the objects that this one finds; ``parent_classes``: of a task on objects,
@@ -185,9 +186,9 @@ class Task(ABC, Generic[S]):
     composes: ClassVar[bool] = False
     parts: ClassVar[dict[str, tuple[str, ...]]] = {}
     finest_stride: ClassVar[int] = 8
-    score: ClassVar[str]
-    higher_is_better: ClassVar[bool] = True
-    score_means: ClassVar[str]
+    score: str
+    higher_is_better: bool = True
+    score_means: str
     carrier: ClassVar[Carrier | None] = None
     on_image: ClassVar[bool] = True
 

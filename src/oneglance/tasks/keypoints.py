@@ -131,6 +131,12 @@ class Keypoints(Task[KeypointsSettings]):
     score_means = "the mean distance between predicted and true points, as a share of the normalising length"
     _window = 3  # cells to each side of the peak that take part in the reading
 
+    def __init__(self, name: str, settings: KeypointsSettings) -> None:
+        super().__init__(name, settings)
+        if self.on_objects:
+            self.score, self.higher_is_better = "map", True
+            self.score_means = "how surely and exactly objects' points are found: COCO's average precision by OKS"
+
     @property
     def column(self) -> Column:
         return Column("points", points=self.settings.points)
