@@ -53,7 +53,8 @@ class TrainSettings(BaseModel):
         1.0,
         ge=0,
         description="Gigabytes in which decoded images and masks are kept from epoch to epoch, at most a quarter of "
-        "the memory that is free; of larger data, a part is kept. 0: decode anew each time.",
+        "the memory that is free; of larger data, a part is kept (where loading processes are forked, as on Linux). 0: "
+        "decode anew each time.",
     )
     evaluate_every: int = Field(5, ge=1, description="Epochs between evaluations on the split `val`.")
     patience: int | None = Field(None, ge=1, description="Stop after so many evaluations without a better mean score.")
