@@ -208,6 +208,10 @@ def _check_asked(asked: Asked, every: int | None, seeds: int) -> None:
             raise OneglanceError(f"{name} {value}: must be at least 1")
     if asked.budget is not None and not asked.budget >= 1:
         raise OneglanceError(f"--budget {asked.budget:g}: one network for all tasks costs 1, so it must be at least 1")
+    if asked.depth not in (None, 4, 8, 16, 32):
+        raise OneglanceError(
+            f"--branches {asked.depth}: must be 4, 8, 16 or 32, the stride of the last map to be shared"
+        )
     if asked.measure not in ("flops", "parameters"):
         raise OneglanceError(f"cost {asked.measure!r}: must be flops or parameters")
 
