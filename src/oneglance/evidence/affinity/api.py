@@ -28,8 +28,6 @@ TOGETHER, APART = "together", "apart"
 #: Steps from look to look, for each task and one more. A look takes about as long as one step for each task, so that
 #: looking takes about a quarter of the training's time: benchmarks/affinity.py measures it.
 STEPS_A_TASK = 4
-#: With fewer looks than this, little can be said.
-FEW = 20
 
 
 @dataclass(frozen=True)

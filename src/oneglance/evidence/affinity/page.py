@@ -56,13 +56,15 @@ def _proposal(found: Affinity) -> Html:
 
 def _affinity(found: Affinity, album: Album) -> Html:
     values = 100 * found.affinity.mean
-    known = np.abs(values[np.isfinite(values)])
-    most = float(known.max()) if known.size and known.max() > 0 else 1.0
+    # What steps for a task do to itself is much larger, and is not what is to be seen.
+    others = np.abs(values[~np.eye(len(values), dtype=bool) & np.isfinite(values)])
+    most = float(others.max()) if others.size and others.max() > 0 else 1.0
     chart = Heat(
         "affinity", "Affinity",
         "By how many percent the loss of the column's task falls when the shared weights make a step for the row's "
         "task alone. Blue: it falls, the row helps the column. Orange: it rises. Hatched, with a question mark: "
-        "unknown, no look had labels of both. The diagonal, what steps for a task do to itself, counts nowhere.",
+        "unknown, no look had labels of both. The diagonal, what steps for a task do to itself, counts "
+        "nowhere and may be off the scale of colours.",
         found.tasks, found.tasks, values, (-most, most), _decimals(most), "what happens to", "a step for",
     )  # fmt: skip
     return section("Who helps whom", "affinity", album.figure(chart, "affinity.png"), _intervals(found, found.affinity))

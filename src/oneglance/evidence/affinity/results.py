@@ -13,6 +13,8 @@ from oneglance.evidence.measure import plain
 if TYPE_CHECKING:
     from oneglance.evidence.affinity.api import Affinity
 
+#: With fewer looks than this, little can be said.
+FEW = 20
 FORMULA = (
     "affinity[i][j] = (loss of j before - loss of j after a step for i alone at the shared weights) / |loss of j "
     "before|, on the images of the step, the mean over looks; null: never seen together. A grouping's score is the "
@@ -52,9 +54,11 @@ def in_words(found: Affinity) -> list[str]:
 
 def _rests_on(found: Affinity) -> str:
     looks = ", ".join(map(str, found.looks))
-    if len(found.looks) > 1:
-        return f"It rests on {len(found.looks)} trainings with {looks} looks."
-    return f"It rests on {looks} looks at one training."
+    some = (
+        f"{len(found.looks)} trainings with {looks} looks" if len(found.looks) > 1 else f"{looks} looks at one training"
+    )
+    few = ", which is few: --seeds adds trainings" if sum(found.looks) < FEW else ""
+    return f"It rests on {some}{few}."
 
 
 def took(found: Affinity) -> str:
