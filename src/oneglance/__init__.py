@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from oneglance.errors import OneglanceError
     from oneglance.evaluation.api import evaluate_run as evaluate
     from oneglance.evaluation.api import report
+    from oneglance.evidence.affinity.api import Affinity, affinity
     from oneglance.evidence.api import Evidence, compare
     from oneglance.gallery import Gallery
     from oneglance.manifest import Manifest
@@ -52,9 +53,11 @@ _HOMES = {
     **dict.fromkeys(("Follower", "TrackSettings"), "tracking"),
     **dict.fromkeys(("evaluate", "report"), "evaluation.api"),
     **dict.fromkeys(("Evidence", "compare"), "evidence.api"),
+    **dict.fromkeys(("Affinity", "affinity"), "evidence.affinity.api"),
 }
 
 __all__ = [
+    "Affinity",
     "Evidence",
     "Film",
     "Follower",
@@ -76,6 +79,7 @@ __all__ = [
     "Segments",
     "Tags",
     "TrackSettings",
+    "affinity",
     "compare",
     "evaluate",
     "load",

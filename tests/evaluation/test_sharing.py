@@ -1,11 +1,14 @@
 """What reports show of sharing: who goes with whom, what that takes, and relations as a picture that has numbers."""
 
+import numpy as np
 import pytest
 from report_toy import TASKS, make_run
 
 import oneglance as og
 from oneglance.evaluation.facts import cost_of
+from oneglance.evaluation.plots import figure_of, svg
 from oneglance.evaluation.sharing import flops_of, parameters_by_part, sharing_charts
+from oneglance.tasks.charts import Heat
 
 GROUPS = [[name for name in TASKS if name not in ("squares", "kind")]]
 
@@ -44,3 +47,18 @@ def test_parameters_and_operations_are_those_of_the_network(tmp_path):
     whole = flops_of(model)
     assert max(alone) < whole < sum(alone)  # the shared layers are counted in each
     assert sharing_charts(model.network) == []
+
+
+def test_what_is_unknown_is_hatched_and_has_no_figure() -> None:
+    values = np.array([[1.25, np.nan], [-0.5, 0.0]])
+    chart = Heat("h", "Heat", "", ("a", "b"), ("a", "b"), values, (-2, 2), decimals=1, x_label="to", y_label="from")
+    figure = figure_of(chart)
+    (axes,) = figure.axes
+    assert [text.get_text() for text in axes.texts] == ["1.2", "?", "-0.5", "0.0"]
+    (patch,) = axes.patches
+    assert patch.get_hatch()
+    assert patch.get_xy() == (1, 0)  # the first row, the second column
+    drawn = svg(figure, "one")
+    assert "<pattern" in drawn
+    assert "nan" not in drawn
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("to", "from")

@@ -159,6 +159,18 @@ class Balance:
             self._consume(part)
         self._parts.append(part)
 
+    def weighted(self, terms: Terms) -> dict[str, Tensor]:
+        """Each task's loss as the weights make it, before the method acts: scalars with their graph. Tasks of weight 0
+        are left out; ``terms`` as for :meth:`add`."""
+        scale = self._scale()
+        found: dict[str, Tensor] = {}
+        for i, task in enumerate(self.tasks):
+            if task in terms and self.weights[i]:
+                kept = self.terms[i] or tuple(terms[task])
+                loss = torch.stack([terms[task][name].float() for name in kept]).sum() * scale[i]
+                found[task] = found[task] + loss if task in found else loss
+        return found
+
     def finish(self) -> Tensor:
         """Bring the gradients of all parts into place; returns what was minimised, a detached scalar: the sum of factor
         x weight x loss over the tasks, of all processes."""

@@ -14,6 +14,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
@@ -27,6 +28,8 @@ INK = "#16191d"
 LINES = ("#2a7fbf", "#d9631e", "#1a9d78", "#b565a0", "#c98a00", "#5a6fd0")
 PATTERNS = ("-", "--", ":", "-.")
 ACCENT = LINES[0]
+#: Hatches what nothing is known of.
+UNKNOWN = "#7a828c"
 #: With more lines than this, all but the main one are drawn faintly and have no place in the legend.
 TOLD_APART = 10
 #: Names are written on the axes of a matrix up to this many, beside bars up to this many, and numbers into a matrix's
@@ -216,7 +219,12 @@ def _heat(axes: Axes, chart: Heat) -> None:
     if max(chart.values.shape) <= NUMBERED:
         for (i, j), value in np.ndenumerate(chart.values):
             on = abs(value) > 0.6 * max(-low, high)
-            axes.text(j + 0.5, i + 0.5, f"{value:.2f}", ha="center", va="center", color="white" if on else INK)
+            text = f"{value:.{chart.decimals}f}" if np.isfinite(value) else "?"
+            axes.text(j + 0.5, i + 0.5, text, ha="center", va="center", color="white" if on else INK)
+    for i, j in np.argwhere(~np.isfinite(chart.values)):
+        # No colour of the scale: what is unknown is not 0.
+        axes.add_patch(Rectangle((j, i), 1, 1, facecolor="#8884", edgecolor=UNKNOWN, hatch="////", linewidth=0))
+    _labels(axes, chart.x_label, chart.y_label, grid=False)
 
 
 def _curves(axes: Axes, chart: Curves) -> None:

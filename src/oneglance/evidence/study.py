@@ -22,6 +22,7 @@ from oneglance.evaluation.facts import read_facts
 from oneglance.manifest import Manifest
 from oneglance.training.api import CONFIG, MANIFEST, begin, read_config, resume
 from oneglance.training.fit import LAST
+from oneglance.training.observer import Observer
 
 MARK, RUNS, MEASURED = "study.json", "runs", "measured"
 
@@ -42,7 +43,7 @@ class Variant:
     """Something to be trained with several seeds.
 
     ``data``: what it is trained and tested on, by seed. ``images``: how many it looks at in one training, for the time
-    that is left. ``base``: the folder that paths of the configuration were relative to.
+    that is left. ``base``: the folder that paths of the configuration were relative to. ``observer``: looks on.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Variant:
     data: Callable[[int], Data]
     images: int
     base: Path
+    observer: Observer | None = None
 
     def seeded(self, seed: int) -> Config:
         """The configuration with this seed."""
@@ -79,8 +81,8 @@ def check_study(folder: Path) -> None:
         raise OneglanceError(f"{folder}: is a file; give --out a folder")
     if folder.is_dir() and any(folder.iterdir()) and not (folder / MARK).is_file():
         raise OneglanceError(
-            f"{folder}: not empty and no folder of `oneglance compare`; nothing is ever overwritten: choose another "
-            "--out"
+            f"{folder}: not empty and no folder of `oneglance compare` or `oneglance affinity`; nothing is ever "
+            "overwritten: choose another --out"
         )
 
 
@@ -156,11 +158,12 @@ def _state(study: Path, variant: Variant, seed: int) -> Literal["new", "begun", 
 def _train(study: Path, variant: Variant, seed: int, *, quiet: bool) -> None:
     folder = run_folder(study, variant, seed)
     if (folder / CONFIG).is_file() and (folder / MANIFEST).is_file():
-        resume(folder, quiet=quiet)
+        resume(folder, quiet=quiet, observer=variant.observer)
         return
     folder.mkdir(parents=True, exist_ok=True)
     variant.data(seed).manifest.write(folder / MANIFEST)
-    begin(variant.seeded(seed), Manifest.read(folder / MANIFEST), folder, variant.base, quiet=quiet)
+    manifest = Manifest.read(folder / MANIFEST)
+    begin(variant.seeded(seed), manifest, folder, variant.base, quiet=quiet, observer=variant.observer)
 
 
 def duration(seconds: float) -> str:

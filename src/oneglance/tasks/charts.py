@@ -38,7 +38,7 @@ class Matrix:
 @dataclass(frozen=True)
 class Heat:
     """A number for each pair: ``values`` float64 [R, C] by ``rows`` and ``columns``, coloured from the low end of
-    ``span`` over 0, which has no colour, to its high end."""
+    ``span`` over 0, which has no colour, to its high end, and written with ``decimals``. NaN: unknown, hatched."""
 
     stem: str
     title: str
@@ -47,6 +47,9 @@ class Heat:
     columns: tuple[str, ...]
     values: Floats
     span: tuple[float, float]
+    decimals: int = 2
+    x_label: str = ""
+    y_label: str = ""
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from oneglance.network.device import device_of
 from oneglance.network.trunk import Backbone
 from oneglance.training.fit import LAST, STATE, Training
 from oneglance.training.machine import commits, machine
+from oneglance.training.observer import Observer
 
 MANIFEST, CONFIG, FACTS, PROBLEMS = "manifest.arrow", "config.yaml", "run.json", "problems.csv"
 
@@ -74,10 +75,18 @@ def train(
     return begin(settings, manifest, folder, origin.resolve(), quiet=quiet)
 
 
-def begin(settings: Config, manifest: Manifest, folder: Path, base: Path, *, quiet: bool = False) -> Run:
+def begin(
+    settings: Config,
+    manifest: Manifest,
+    folder: Path,
+    base: Path,
+    *,
+    quiet: bool = False,
+    observer: Observer | None = None,
+) -> Run:
     """Train in a folder that holds the manifest already, and nothing of another training.
 
-    ``settings``: their paths are absolute; ``base``: the folder that they were relative to.
+    ``settings``: their paths are absolute; ``base``: the folder that they were relative to. ``observer``: see there.
     """
     facts = {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -90,11 +99,11 @@ def begin(settings: Config, manifest: Manifest, folder: Path, base: Path, *, qui
     }
     _write_facts(folder, facts)
     write_yaml(folder / CONFIG, settings)
-    return _finish(settings, manifest, folder, resume_it=False, quiet=quiet)
+    return _finish(settings, manifest, folder, resume_it=False, quiet=quiet, observer=observer)
 
 
-def resume(folder: str | Path, quiet: bool = False) -> Run:
-    """Go on with a training that was interrupted, as if it had not been.
+def resume(folder: str | Path, quiet: bool = False, observer: Observer | None = None) -> Run:
+    """Go on with a training that was interrupted, as if it had not been. ``observer``: the one that it began with.
 
     Raises OneglanceError where the folder is no run, or the run is finished.
     """
@@ -108,7 +117,8 @@ def resume(folder: str | Path, quiet: bool = False) -> Run:
         raise OneglanceError(f"{folder}: this training is finished; train into a new folder to train anew")
     settings = read_config(folder)
     manifest = Manifest.read(folder / MANIFEST)
-    return _finish(settings, manifest, folder, resume_it=(folder / STATE).is_file(), quiet=quiet)
+    begun = (folder / STATE).is_file()
+    return _finish(settings, manifest, folder, resume_it=begun, quiet=quiet, observer=observer)
 
 
 def read_config(folder: Path) -> Config:
@@ -123,9 +133,11 @@ def read_config(folder: Path) -> Config:
         ) from error
 
 
-def _finish(settings: Config, manifest: Manifest, folder: Path, *, resume_it: bool, quiet: bool) -> Run:
+def _finish(
+    settings: Config, manifest: Manifest, folder: Path, *, resume_it: bool, quiet: bool, observer: Observer | None
+) -> Run:
     problems = Problems()
-    training = Training(settings, manifest, folder, problems, quiet=quiet)
+    training = Training(settings, manifest, folder, problems, quiet=quiet, observer=observer)
     try:
         scores = training.run(resume=resume_it)
     finally:

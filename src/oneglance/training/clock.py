@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 class Clock:
@@ -14,15 +16,25 @@ class Clock:
     def __init__(self, seconds: float = 0.0, images: int = 0) -> None:
         self._before, self._images_before = seconds, images
         self._began, self._seen = time.monotonic(), 0
+        self._aside = 0.0
 
     def saw(self, images: int) -> None:
         """So many more images went through."""
         self._seen += images
 
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """What is done meanwhile is no part of the training, and its time none of ``seconds``."""
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self._aside += time.monotonic() - began
+
     @property
     def seconds(self) -> float:
         """Of all sessions together."""
-        return self._before + time.monotonic() - self._began
+        return self._before + time.monotonic() - self._began - self._aside
 
     @property
     def images(self) -> int:

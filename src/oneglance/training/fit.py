@@ -32,6 +32,7 @@ from oneglance.training import checkpoint
 from oneglance.training.clock import Clock
 from oneglance.training.draws import labelled_rows, training_batches
 from oneglance.training.logs import Logs
+from oneglance.training.observer import Observer
 from oneglance.training.progress import TrainingProgress
 from oneglance.training.schedule import AveragedWeights, create_optimizer, learning_rate
 from oneglance.training.settings import TrainSettings
@@ -63,12 +64,15 @@ class Training:
         manifest: all images with their splits.
         folder: where weights, state and logs go.
         problems: images that can't be read are noted here, each once.
+        observer: is shown every step before it is made.
     """
 
     def __init__(
-        self, config: Config, manifest: Manifest, folder: Path, problems: Problems, *, quiet: bool = False
-    ) -> None:
+        self, config: Config, manifest: Manifest, folder: Path, problems: Problems, *, quiet: bool = False,
+        observer: Observer | None = None,
+    ) -> None:  # fmt: skip
         self.config, self.manifest, self.folder, self.problems = config, manifest, folder, problems
+        self.observer = observer
         self.settings: TrainSettings = config.train
         self.quiet = quiet
         self._reported: set[str] = set()
@@ -177,7 +181,9 @@ class Training:
             for batch in batches:
                 self._report(batch.problems)
             if any(batch.rows for batch in batches) or self.group.world > 1:
-                made = self._step([batch.to(self.fabric.device) for batch in batches], step)
+                moved = [batch.to(self.fabric.device) for batch in batches]
+                self._observe(moved, step, epoch, logs)
+                made = self._step(moved, step)
                 # The look at the previous step's loss does not make the device wait for this one's.
                 self._check(pending)
                 pending = made
@@ -199,6 +205,13 @@ class Training:
         self._check(pending)
         self.balance.end_epoch()
         return {name: float(torch.stack(values).mean()) for name, values in sums.items()}
+
+    def _observe(self, batches: list[Batch], step: int, epoch: int, logs: Logs) -> None:
+        """Note what the observer sees of a step that is about to be made."""
+        if self.observer is not None:
+            with self._clock.aside():
+                for kind, figures in self.observer.look(self, step, batches).items():
+                    logs.write(step, epoch, kind, figures)
 
     def _loader(self) -> TrainLoader:
         settings = self.settings
