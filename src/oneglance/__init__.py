@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from oneglance.recognition.enrolled import Match
     from oneglance.tracking import Follower, TrackSettings
     from oneglance.training.api import Run, resume, train
+    from oneglance.tuning.api import Tuning, tune
     from oneglance.video import Film, Moment
 
 #: Where each public name lives; imported when first asked for, so that `import oneglance` is quick.
@@ -52,6 +53,7 @@ _HOMES = {
     **dict.fromkeys(("Follower", "TrackSettings"), "tracking"),
     **dict.fromkeys(("evaluate", "report"), "evaluation.api"),
     **dict.fromkeys(("Evidence", "compare"), "evidence.api"),
+    **dict.fromkeys(("Tuning", "tune"), "tuning.api"),
 }
 
 __all__ = [
@@ -76,12 +78,14 @@ __all__ = [
     "Segments",
     "Tags",
     "TrackSettings",
+    "Tuning",
     "compare",
     "evaluate",
     "load",
     "report",
     "resume",
     "train",
+    "tune",
 ]
 
 

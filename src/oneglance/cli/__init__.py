@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from oneglance.cli import check, comparing, convert, demo, evaluation, gallery, init, prediction, training
+from oneglance.cli import check, comparing, convert, demo, evaluation, gallery, init, prediction, training, tuning
 from oneglance.cli.app import app
 
-for group in (demo, init, check, training, evaluation, comparing, prediction, gallery, convert):
+for group in (demo, init, check, training, evaluation, comparing, tuning, prediction, gallery, convert):
     group.register(app)
 
 
