@@ -22,7 +22,8 @@ def manifest(count: int = 120, groups: int = 30, rare: int = 12) -> Manifest:
     def record(k: int) -> Record:
         labels = {"easy": Label("a"), "rare": Label("b") if k >= count - rare else None}
         split = "test" if k % 10 == 0 else ("train", "val")[k % 2]
-        return Record(Path(f"/x/{k}.png"), 64, 64, labels, split, "s", group=f"g{int(rng.integers(groups) ** 0.8)}")
+        group = f"g{int(rng.integers(groups) ** 0.8)}"
+        return Record(Path(f"/x/{k}.png"), 64, 64, split, "s", group, labels)
 
     return Manifest.build([record(k) for k in range(count)], CLASSES)
 

@@ -114,7 +114,7 @@ def test_a_space_makes_configurations(config: Config) -> None:
 @pytest.mark.parametrize(
     ("vary", "said"),
     [
-        ("train.rl=0.1..1", "train.rl: unknown key; did you mean 'lr'"),
+        ("train.lrr=0.1..1", "train.lrr: unknown key; did you mean 'lr'"),
         ("train.lr=-1..1", "train.lr"),
         ("sources.0.root={a, b}", "the same data"),
         ("train.seed=0..5", "begin with the same seed"),

@@ -17,6 +17,7 @@ from oneglance.evidence.twins import tasks_with_twins
 from oneglance.evidence.verdict import LEVEL
 from oneglance.ingest import write_problems
 from oneglance.tuning.folds import Folds
+from oneglance.tuning.grid import check_grid
 from oneglance.tuning.judge import Judgement, judge
 from oneglance.tuning.page import write_page
 from oneglance.tuning.results import Point, points_of, write_results
@@ -113,6 +114,8 @@ def tune(
     own = parse_space(vary, given.config)
     wanted = [one for one in weight_dimensions(given.config) if weights and one.key not in {d.key for d in own}]
     space = Space(given.config, [*own, *wanted])
+    if method == "grid":
+        check_grid(space.dimensions)
     parts = Folds(given.data.manifest, tasks_with_twins(given.config), folds, given.config.train.seed)
     asked = Asked(given.config, given.data.fingerprint, space.dimensions, method, pruning, folds)
     open_folder(folder, asked)

@@ -19,7 +19,7 @@ import numpy as np
 
 from oneglance.config import Config
 from oneglance.errors import OneglanceError
-from oneglance.tuning.grid import check_grid, next_point
+from oneglance.tuning.grid import next_point
 from oneglance.tuning.space import Space, Value
 from oneglance.tuning.trials import key_of
 
@@ -119,8 +119,6 @@ class Search:
         from optuna.storages import JournalStorage
         from optuna.storages.journal import JournalFileBackend
 
-        if method == "grid":
-            check_grid(space.dimensions)
         self.folder, self.space, self.method, self.wanted = folder, space, method, wanted
         self.seed = space.base.train.seed
         self.elsewhere = 0
