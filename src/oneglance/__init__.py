@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from oneglance.evaluation.api import evaluate_run as evaluate
     from oneglance.evaluation.api import report
     from oneglance.evidence.api import Evidence, compare
+    from oneglance.explaining.api import Explanation, explain
     from oneglance.gallery import Gallery
     from oneglance.manifest import Manifest
     from oneglance.model import Model, Prediction, load
@@ -54,10 +55,12 @@ _HOMES = {
     **dict.fromkeys(("evaluate", "report"), "evaluation.api"),
     **dict.fromkeys(("Evidence", "compare"), "evidence.api"),
     **dict.fromkeys(("Tuning", "tune"), "tuning.api"),
+    **dict.fromkeys(("Explanation", "explain"), "explaining.api"),
 }
 
 __all__ = [
     "Evidence",
+    "Explanation",
     "Film",
     "Follower",
     "Gallery",
@@ -81,6 +84,7 @@ __all__ = [
     "Tuning",
     "compare",
     "evaluate",
+    "explain",
     "load",
     "report",
     "resume",

@@ -235,7 +235,8 @@ def _heat(axes: Axes, chart: Heat) -> None:
     if max(chart.values.shape) <= NUMBERED:
         for (i, j), value in np.ndenumerate(chart.values):
             on = abs(value) > 0.6 * max(-low, high)
-            axes.text(j + 0.5, i + 0.5, f"{value:.2f}", ha="center", va="center", color="white" if on else INK)
+            text = f"{value:.2f}" if np.isfinite(value) else "–"
+            axes.text(j + 0.5, i + 0.5, text, ha="center", va="center", color="white" if on else INK)
 
 
 def _curves(axes: Axes, chart: Curves) -> None:

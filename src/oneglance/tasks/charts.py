@@ -38,7 +38,7 @@ class Matrix:
 @dataclass(frozen=True)
 class Heat:
     """A number for each pair: ``values`` float64 [R, C] by ``rows`` and ``columns``, coloured from the low end of
-    ``span`` over 0, which has no colour, to its high end."""
+    ``span`` over 0, which has no colour, to its high end. NaN: nothing could be measured."""
 
     stem: str
     title: str
