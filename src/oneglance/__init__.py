@@ -30,12 +30,14 @@ if TYPE_CHECKING:
     from oneglance.evaluation.api import report
     from oneglance.evidence.affinity.api import Affinity, affinity
     from oneglance.evidence.api import Evidence, compare
+    from oneglance.explaining.api import Explanation, explain
     from oneglance.gallery import Gallery
     from oneglance.manifest import Manifest
     from oneglance.model import Model, Prediction, load
     from oneglance.recognition.enrolled import Match
     from oneglance.tracking import Follower, TrackSettings
     from oneglance.training.api import Run, resume, train
+    from oneglance.tuning.api import Tuning, tune
     from oneglance.video import Film, Moment
 
 #: Where each public name lives; imported when first asked for, so that `import oneglance` is quick.
@@ -54,11 +56,14 @@ _HOMES = {
     **dict.fromkeys(("evaluate", "report"), "evaluation.api"),
     **dict.fromkeys(("Evidence", "compare"), "evidence.api"),
     **dict.fromkeys(("Affinity", "affinity"), "evidence.affinity.api"),
+    **dict.fromkeys(("Tuning", "tune"), "tuning.api"),
+    **dict.fromkeys(("Explanation", "explain"), "explaining.api"),
 }
 
 __all__ = [
     "Affinity",
     "Evidence",
+    "Explanation",
     "Film",
     "Follower",
     "Gallery",
@@ -79,13 +84,16 @@ __all__ = [
     "Segments",
     "Tags",
     "TrackSettings",
+    "Tuning",
     "affinity",
     "compare",
     "evaluate",
+    "explain",
     "load",
     "report",
     "resume",
     "train",
+    "tune",
 ]
 
 

@@ -284,20 +284,33 @@ def _override(data: dict[str, Any], override: str) -> None:
     if not separator:
         raise OneglanceError(f"override {override!r}: write it as key=value, such as train.epochs=10")
     try:
-        value = yaml.load(text, _Loader)
+        value = read_value(text)
     except yaml.YAMLError as error:
         raise OneglanceError(f"override {override!r}: the value is not valid YAML") from error
-    *parents, last = key.strip().split(".")
+    put(data, key.strip(), value, f"override {override!r}")
+
+
+def read_value(text: str) -> Any:
+    """A value as it is written in a configuration. Raises yaml.YAMLError where it is no YAML."""
+    return yaml.load(text, _Loader)
+
+
+def put(data: dict[str, Any], key: str, value: Any, name: str) -> None:
+    """Set a dotted key (``train.epochs``, ``sources.0.root``) of a mapping like the YAML's; ``name``: for messages.
+
+    Raises OneglanceError where there is no such place.
+    """
+    *parents, last = key.split(".")
     at: Any = data
     for number, part in enumerate([*parents, last]):
         if isinstance(at, list):
             if not part.isdigit() or int(part) >= len(at):
-                raise OneglanceError(f"override {override!r}: {part!r} must be a number below {len(at)}")
+                raise OneglanceError(f"{name}: {part!r} must be a number below {len(at)}")
             slot: Any = int(part)
         elif isinstance(at, dict):
             slot = part
         else:
-            raise OneglanceError(f"override {override!r}: there is nothing below {'.'.join(parents[:number])!r}")
+            raise OneglanceError(f"{name}: there is nothing below {'.'.join(parents[:number])!r}")
         if number == len(parents):
             at[slot] = value
         else:

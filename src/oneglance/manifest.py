@@ -262,7 +262,7 @@ def join(manifest: Manifest, problems: Problems, path: Path | None = None) -> Ma
         return joined
     names = _representatives(linked)
     groups = [names.get(group, group) if group else None for group in joined.values("group")]
-    return _with_column(joined, "group", groups, path)
+    return with_column(joined, "group", groups, path)
 
 
 def _representatives(linked: Iterable[tuple[str, str]]) -> dict[str, str]:
@@ -281,8 +281,9 @@ def _representatives(linked: Iterable[tuple[str, str]]) -> dict[str, str]:
     return {name: top(name) for name in list(above)}
 
 
-def _with_column(manifest: Manifest, name: str, values: Sequence[str | None], path: Path | None) -> Manifest:
-    """The manifest with one of its columns of text replaced; kept at ``path`` where one is given."""
+def with_column(manifest: Manifest, name: str, values: Sequence[str | None], path: Path | None = None) -> Manifest:
+    """The manifest with one of its columns of text (``split``, ``group``) replaced; kept at ``path`` where one is
+    given."""
     at = manifest.table.schema.get_field_index(name)
     table = manifest.table.set_column(at, manifest.table.schema.field(at), pa.array(values, pa.string()))
     result = Manifest(table, manifest.columns)
@@ -376,7 +377,7 @@ def assign_splits(
         given[key] = names[min(at, len(names) - 1)]
         seen += free[key]
     filled = [split or given[key] for split, key in zip(splits, keys, strict=True)]
-    return _with_column(manifest, "split", filled, path)
+    return with_column(manifest, "split", filled, path)
 
 
 def _schema(columns: Columns) -> pa.Schema:

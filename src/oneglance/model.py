@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+from torch import Tensor
 
 from oneglance.ahead import in_background, mapped
 from oneglance.annotations import Annotation
@@ -104,6 +105,18 @@ class Model:
         if not images:
             return []
         pictures = [to_rgb(image) for image in images]
+        tensor, frames = self.framed(pictures, size)
+        answers: list[dict[str, Annotation]] = [{} for _ in pictures]
+        for name, of_task in Glance(self.network, self.tasks, tensor, frames).answers().items():
+            for i, annotation in of_task.items():
+                answers[i][name] = annotation
+        return [Prediction(p, a, self.tasks) for p, a in zip(pictures, answers, strict=True)]
+
+    def framed(
+        self, pictures: Sequence[NDArray[np.uint8]], size: tuple[int, int] | None = None
+    ) -> tuple[Tensor, list[Frame]]:
+        """Images uint8 [h, w, 3] RGB as the network takes them, uint8 [B, 3, H, W], and how each lies there; ``size``:
+        H and W, default ``self.size``."""
         size = self.size if size is None else size
         height, width = size
         frames = []
@@ -112,12 +125,7 @@ class Model:
             source = (picture.shape[1], picture.shape[0])
             frames.append(Frame(letterbox(source, size), width, height, *source))
             inputs[i] = warp_image(picture, frames[i].matrix, size, fill=FILL, source_wh=source)
-        tensor = torch.from_numpy(inputs).permute(0, 3, 1, 2).contiguous().to(self.device)
-        answers: list[dict[str, Annotation]] = [{} for _ in pictures]
-        for name, of_task in Glance(self.network, self.tasks, tensor, frames).answers().items():
-            for i, annotation in of_task.items():
-                answers[i][name] = annotation
-        return [Prediction(p, a, self.tasks) for p, a in zip(pictures, answers, strict=True)]
+        return torch.from_numpy(inputs).permute(0, 3, 1, 2).contiguous().to(self.device), frames
 
     def stream(
         self,

@@ -2,10 +2,36 @@
 
 from __future__ import annotations
 
-from oneglance.cli import affinity, check, comparing, convert, demo, evaluation, gallery, init, prediction, training
+from oneglance.cli import (
+    affinity,
+    check,
+    comparing,
+    convert,
+    demo,
+    evaluation,
+    explaining,
+    gallery,
+    init,
+    prediction,
+    training,
+    tuning,
+)
 from oneglance.cli.app import app
 
-for group in (demo, init, check, training, evaluation, comparing, affinity, prediction, gallery, convert):
+for group in (
+    demo,
+    init,
+    check,
+    training,
+    evaluation,
+    comparing,
+    affinity,
+    tuning,
+    explaining,
+    prediction,
+    gallery,
+    convert,
+):
     group.register(app)
 
 

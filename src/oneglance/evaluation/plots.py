@@ -19,7 +19,19 @@ from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
 from oneglance.errors import OneglanceError
-from oneglance.tasks.charts import Bars, Chart, Curves, Heat, Histogram, Intervals, Matrix, Scatter, Table
+from oneglance.tasks.charts import (
+    Bars,
+    Chart,
+    Cloud,
+    Curves,
+    Heat,
+    Histogram,
+    Intervals,
+    Matrix,
+    Parallel,
+    Scatter,
+    Table,
+)
 
 #: Stands for the colour of text, which the page sets: dark on a light page, light on a dark one.
 INK = "#16191d"
@@ -30,6 +42,7 @@ PATTERNS = ("-", "--", ":", "-.")
 ACCENT = LINES[0]
 #: Hatches what nothing is known of.
 UNKNOWN = "#7a828c"
+MARKS = ("o", "s", "D", "^")
 #: With more lines than this, all but the main one are drawn faintly and have no place in the legend.
 TOLD_APART = 10
 #: Names are written on the axes of a matrix up to this many, beside bars up to this many, and numbers into a matrix's
@@ -37,7 +50,7 @@ TOLD_APART = 10
 NAMED, BARRED, NUMBERED = 100, 60, 16
 MADE_BY = "oneglance report"
 
-Drawable = Matrix | Heat | Curves | Scatter | Histogram | Bars | Intervals
+Drawable = Matrix | Heat | Curves | Scatter | Cloud | Parallel | Histogram | Bars | Intervals
 
 
 #: The page's pixels in one of Matplotlib's points.
@@ -149,6 +162,8 @@ def _size(chart: Drawable) -> tuple[float, float]:
             return 6.6, 1.0 + 0.36 * len(chart.names)
         case Scatter():
             return 4.2, 4.0
+        case Parallel():
+            return min(11.0, max(5.4, 1.5 * len(chart.axes))), 3.8
     return 5.4, 3.6
 
 
@@ -162,6 +177,10 @@ def _draw(axes: Axes, chart: Drawable) -> None:
             _curves(axes, chart)
         case Scatter():
             _scatter(axes, chart)
+        case Cloud():
+            _cloud(axes, chart)
+        case Parallel():
+            _parallel(axes, chart)
         case Histogram():
             axes.stairs(chart.counts, chart.edges, fill=True, color=ACCENT, alpha=0.75)
             axes.axvline(0, color=INK, linewidth=0.8, linestyle="--")
@@ -275,6 +294,37 @@ def _scatter(axes: Axes, chart: Scatter) -> None:
     axes.plot(chart.x, chart.y, "o", color=ACCENT, markersize=size, alpha=0.6, markeredgecolor="none")
     axes.set(xlim=ends, ylim=ends, aspect="equal")
     _labels(axes, chart.x_label, chart.y_label)
+
+
+def _cloud(axes: Axes, chart: Cloud) -> None:
+    for number, one in enumerate(chart.groups):
+        colour = INK if one.main else LINES[number % len(LINES)]
+        size = 4.0 if one.main else 5.5
+        axes.plot(
+            one.x, one.y, MARKS[number % len(MARKS)], color=colour, markersize=size, alpha=0.8, markeredgecolor="none",
+            linestyle="-" if one.main else "none", linewidth=1.2, label=_short(one.name, 40),
+        )  # fmt: skip
+    _labels(axes, chart.x_label, chart.y_label)
+    axes.legend(loc="best", handlelength=1.6)
+
+
+def _parallel(axes: Axes, chart: Parallel) -> None:
+    x = np.arange(len(chart.axes))
+    order = np.argsort(np.nan_to_num(chart.values, nan=-np.inf))
+    known = chart.values[np.isfinite(chart.values)]
+    low, high = (float(known.min()), float(known.max())) if len(known) else (0.0, 1.0)
+    for k in order:  # the best last, over the others
+        strength = (chart.values[k] - low) / (high - low) if high > low and np.isfinite(chart.values[k]) else 0.0
+        axes.plot(x, chart.places[k], color=ACCENT, alpha=0.12 + 0.88 * float(strength) ** 2, linewidth=1.4)
+    axes.set(xlim=(-0.15, len(x) - 0.55), ylim=(-0.05, 1.05))
+    axes.vlines(x, 0, 1, color=INK, linewidth=0.8)
+    for place, ticks in enumerate(chart.ticks):
+        for at, text in ticks:
+            axes.text(place + 0.04, at, _short(text, 12), fontsize=8, va="center")
+    axes.set_xticks(x, [_short(name) for name in chart.axes])
+    axes.tick_params(axis="x", length=0, labelsize=8)
+    axes.set_yticks([])
+    axes.spines[:].set_visible(False)
 
 
 def _bars(axes: Axes, chart: Bars) -> None:

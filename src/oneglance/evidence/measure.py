@@ -157,18 +157,19 @@ def plain(value: Any) -> Any:
     return [plain(one) for one in value] if isinstance(value, (list, tuple)) else value
 
 
-def _number(value: Any) -> float:
+def number(value: Any) -> float:
+    """The inverse of :func:`plain` for one figure."""
     return math.nan if value is None else float(value)
 
 
 def _from_json(data: dict[str, Any]) -> Measured:
     tasks = {
         name: TaskScore(
-            one["name"], one["higher"], _number(one["value"]), one["images"], one["test"],
-            None if one["resampled"] is None else [_number(value) for value in one["resampled"]],
-            {key: _number(value) for key, value in one["every"].items()},
+            one["name"], one["higher"], number(one["value"]), one["images"], one["test"],
+            None if one["resampled"] is None else [number(value) for value in one["resampled"]],
+            {key: number(value) for key, value in one["every"].items()},
         )
         for name, one in data["tasks"].items()
     }  # fmt: skip
-    costs = {key: _number(data[key]) for key in ("parameters", "flops", "answer_s", "train_s", "train_images")}
+    costs = {key: number(data[key]) for key in ("parameters", "flops", "answer_s", "train_s", "train_images")}
     return Measured(data["seed"], data["split"], data["weights"], data["device"], tasks, **costs)

@@ -39,9 +39,9 @@ def write_page(evidence: Evidence, problems: Problems) -> None:
         after = f"-{number + 1}" if many else ""
         parts += [
             section(f"The answer{name}", f"answer{after}", *_answer(one, words, evidence)),
-            section(f"The scores{name}", f"scores{after}", *_scores(one, words, evidence.level)),
-            section(f"The differences{name}", f"differences{after}", _forest(one, evidence.level, album, after)),
-            section(f"The cost{name}", f"cost{after}", *_cost(one)),
+            section(f"The scores{name}", f"scores{after}", *scores(one, words, evidence.level)),
+            section(f"The differences{name}", f"differences{after}", forest(one, evidence.level, album, after)),
+            section(f"The cost{name}", f"cost{after}", *costs(one)),
         ]
     parts += [_curve(curve, evidence, album) for curve in evidence.curves]
     parts.append(_details(evidence))
@@ -110,7 +110,8 @@ def _percent(value: float) -> str:
     return f"{'+' if value >= 0 else '−'}{abs(value):.1f}%" if math.isfinite(value) else "–"
 
 
-def _scores(one: Comparison, words: dict[str, Verdict], level: float) -> list[Html]:
+def scores(one: Comparison, words: dict[str, Verdict], level: float) -> list[Html]:
+    """A table of both sides' scores by task, their differences and the verdicts."""
     rows = []
     for task in one.tasks:
         low, high = task.difference.interval(level)
@@ -131,7 +132,8 @@ def _spread(scores: np.ndarray) -> str:
     return f"{mean} ± {plain(float(scores.std(ddof=1)))}" if len(scores) > 1 else mean
 
 
-def _forest(one: Comparison, level: float, album: Album, after: str) -> Html:
+def forest(one: Comparison, level: float, album: Album, after: str = "") -> Html:
+    """The relative differences with their intervals; ``after``: what is put after the file's name."""
     names, middles, lows, highs = [], [], [], []
     left_out = []
     for task in one.tasks:
@@ -167,7 +169,8 @@ def _forest(one: Comparison, level: float, album: Album, after: str) -> Html:
     return album.figure(chart, f"differences{after}.png")
 
 
-def _cost(one: Comparison) -> list[Html]:
+def costs(one: Comparison) -> list[Html]:
+    """A table of what both sides take."""
     ours, theirs = one.cost_ours, one.cost_theirs
     rows: list[tuple[str, str, str, str]] = []
     for name, key, of in _COSTS:

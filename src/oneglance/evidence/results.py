@@ -25,7 +25,8 @@ def write_results(evidence: Evidence) -> None:
         "split": evidence.split,
         "level": level,
         "comparisons": [
-            _comparison(one, words, level) for one, words in zip(evidence.comparisons, evidence.verdicts, strict=True)
+            comparison_json(one, words, level)
+            for one, words in zip(evidence.comparisons, evidence.verdicts, strict=True)
         ],
     }
     if evidence.twins:
@@ -40,7 +41,8 @@ def write_results(evidence: Evidence) -> None:
     partial.replace(path)
 
 
-def _comparison(one: Comparison, words: dict[str, Verdict], level: float) -> dict[str, Any]:
+def comparison_json(one: Comparison, words: dict[str, Verdict], level: float) -> dict[str, Any]:
+    """A comparison with its verdicts, as JSON can hold it."""
     return {
         "ours": one.ours,
         "theirs": one.theirs,

@@ -7,7 +7,7 @@ this contract: it hands a task the images that are labelled for it, and never a 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, Literal, Protocol, Self, TypeVar, runtime_checkable
 
@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from oneglance.annotations import Annotation, Instance, type_name
 from oneglance.data.geometry import Frame
 from oneglance.data.warp import FlipPairs, FlipPairsByClass, unwarp
+from oneglance.errors import OneglanceError, nearest
 from oneglance.manifest import Column, Manifest
 from oneglance.tasks.charts import Chart
 
@@ -70,6 +71,17 @@ class TaskSettings(BaseModel):
             if twice:
                 raise ValueError(f"{key}: {twice[0]!r} stands there twice")
         return self
+
+
+@dataclass(frozen=True)
+class Statement:
+    """One thing that an answer says, as a number that can be traced back to the image: ``text``, it in words;
+    ``score``, which gives from the outputs for n images (or objects) how strongly they say it, float [n]. ``box``: of
+    an object that it is about, x1 y1 x2 y2 in input pixels."""
+
+    text: str
+    score: Callable[[Outputs], Tensor]
+    box: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -266,6 +278,32 @@ class Task(ABC, Generic[S]):
     def places(self, outputs: Outputs) -> Tensor:
         """Of a task that finds points: where they are, float [n, K, 2], x and y in shares of what was looked at."""
         raise NotImplementedError(f"{self.kind} finds no points")
+
+    def statement(self, outputs: Outputs, empty: Outputs, about: str | None, number: int) -> Statement | None:
+        """What an answer says, to be explained; None where it says nothing (no object was found).
+
+        Args:
+            outputs: of one image, or of one object (n = 1).
+            empty: of an empty image, or of the same place in it.
+            about: a class, a tag, a point, a target; None: what the answer says most strongly.
+            number: which object, of a task that finds objects, from 1, the surest first.
+
+        Raises OneglanceError where ``about`` is none of the task's names.
+        """
+        raise OneglanceError(f"task {self.name!r}: answers of `kind: {self.kind}` can't be explained")
+
+    def place_of(self, about: str | None, names: Sequence[str], what: str) -> int | None:
+        """The place of a name that an explanation was asked about; None where none was.
+
+        Raises OneglanceError where there is none of that name.
+        """
+        if about is None:
+            return None
+        if about not in names:
+            raise OneglanceError(
+                f"task {self.name!r} has no {what} {about!r}{nearest(about, names)}; known: {', '.join(names)}"
+            )
+        return list(names).index(about)
 
     def found_boxes(self, outputs: Outputs) -> tuple[Tensor, Tensor]:
         """Of a task that finds objects: boxes float [n, A, 4] in input pixels, and how sure it is, float [n, A]."""

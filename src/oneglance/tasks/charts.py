@@ -93,6 +93,32 @@ class Scatter:
 
 
 @dataclass(frozen=True)
+class Cloud:
+    """Groups of points over one pair of axes; those of the ``main`` groups are joined by a line, in their order."""
+
+    stem: str
+    title: str
+    note: str
+    x_label: str
+    y_label: str
+    groups: tuple[Series, ...]
+
+
+@dataclass(frozen=True)
+class Parallel:
+    """A line for each of N things over A axes side by side: ``places`` float64 [N, A] in [0, 1], NaN where it has none;
+    ``ticks``: by axis, places and what stands there. The stronger the line, the higher ``values`` float64 [N]."""
+
+    stem: str
+    title: str
+    note: str
+    axes: tuple[str, ...]
+    ticks: tuple[tuple[tuple[float, str], ...], ...]
+    places: Floats
+    values: Floats
+
+
+@dataclass(frozen=True)
 class Histogram:
     """How often a number falls between neighbouring ``edges`` float64 [N + 1]: ``counts`` int64 [N]."""
 
@@ -143,7 +169,7 @@ class Table:
     rows: tuple[tuple[str | int | float, ...], ...]
 
 
-Chart = Matrix | Heat | Curves | Scatter | Histogram | Bars | Intervals | Table
+Chart = Matrix | Heat | Curves | Scatter | Cloud | Parallel | Histogram | Bars | Intervals | Table
 
 
 def thinned(x: Sequence[float] | Floats, y: Sequence[float] | Floats, most: int = MOST_POINTS) -> tuple[Floats, Floats]:

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from oneglance.annotations import Annotation, Instance, Label, changed
 from oneglance.data.geometry import Frame
 from oneglance.manifest import Manifest
-from oneglance.tasks.base import Features, FeatureSpec, Outputs, Targets, Task
+from oneglance.tasks.base import Features, FeatureSpec, Outputs, Statement, Targets, Task
 from oneglance.tasks.charts import Chart, Matrix, Table, per_class, weighted_mean
 from oneglance.tasks.imbalance import ImbalanceSettings, balanced_weights, focal_factor
 from oneglance.tasks.object_metric import AnswerMetric
@@ -114,6 +114,12 @@ class Classification(Task[ClassificationSettings]):
             Label(self.classes[k], score=float(row[k]), classes=self.classes, scores=row)
             for row, k in zip(scores, best, strict=True)
         ]
+
+    def statement(self, outputs: Outputs, empty: Outputs, about: str | None, number: int) -> Statement:
+        """The logit of a class: the one that is named, or the answer."""
+        given = self.place_of(about, self.classes, "class")
+        k = int(outputs["logits"][0].argmax()) if given is None else given
+        return Statement(self.classes[k], lambda outputs: outputs["logits"][:, k])
 
     def metric(self) -> ClassificationMetric | AnswerMetric:
         if self.on_objects:

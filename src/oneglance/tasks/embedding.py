@@ -21,7 +21,7 @@ from oneglance.formats.lfw_files import Pair, read_pairs
 from oneglance.manifest import Manifest
 from oneglance.recognition.margin import batch_hard, margin_softmax
 from oneglance.recognition.neck import RowNorm, unit
-from oneglance.tasks.base import Features, FeatureSpec, Outputs, Targets, Task, TaskSettings
+from oneglance.tasks.base import Features, FeatureSpec, Outputs, Statement, Targets, Task, TaskSettings
 from oneglance.tasks.embedding_metric import EmbeddingMetric
 from oneglance.tasks.object_metric import AnswerMetric
 from oneglance.tasks.pooling import pool_boxes
@@ -247,6 +247,14 @@ class Embedding(Task[EmbeddingSettings]):
 
     def decode(self, outputs: Outputs, frames: Sequence[Frame]) -> list[Annotation]:
         return [Identity(vector=vector) for vector in outputs["vector"].float().cpu().numpy()]
+
+    def statement(self, outputs: Outputs, empty: Outputs, about: str | None, number: int) -> Statement:
+        """How far the vector is from that of an empty image, the cosine's negative. (Its likeness to itself has no
+        gradient: it can't be greater.)"""
+        if about is not None:
+            raise OneglanceError(f"task {self.name!r} has no names to be explained: leave {about!r} out")
+        nothing = empty["vector"][0].detach()
+        return Statement("its vector", lambda outputs: -(outputs["vector"] @ nothing))
 
     def metric(self) -> EmbeddingMetric | AnswerMetric:
         if self.on_objects:

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from oneglance.annotations import HIDDEN, UNLABELLED, VISIBLE, Annotation, Instance, Points, changed, enclosing_box
 from oneglance.data.geometry import Frame
 from oneglance.manifest import Column
-from oneglance.tasks.base import Features, FeatureSpec, Outputs, Targets, Task, TaskSettings, masked_mean
+from oneglance.tasks.base import Features, FeatureSpec, Outputs, Statement, Targets, Task, TaskSettings, masked_mean
 from oneglance.tasks.charts import Bars, Chart, Curves, Series, Table, share, thinned, weighted_mean
 from oneglance.tasks.object_metric import ObjectPrecision
 from oneglance.tasks.pyramid import PyramidMerge, grid_of
@@ -223,6 +223,17 @@ class Keypoints(Task[KeypointsSettings]):
             self.unwarp(Points(xy[i] * np.array([frame.width, frame.height], np.float32), seen[i], scores[i]), frame)
             for i, frame in enumerate(frames)
         ]
+
+    def statement(self, outputs: Outputs, empty: Outputs, about: str | None, number: int) -> Statement:
+        """The heat where a point is said to be: of the one that is named, or the mean over all."""
+        names = self.settings.points
+        given = self.place_of(about, names, "point")
+        chosen = range(len(names)) if given is None else [given]
+        peaks = outputs["heat"][0].flatten(1).argmax(-1)
+        text = "all points" if given is None else names[given]
+        return Statement(
+            text, lambda outputs: torch.stack([outputs["heat"].flatten(2)[:, k, peaks[k]] for k in chosen]).mean(0)
+        )
 
     def metric(self) -> KeypointsMetric | ObjectPrecision:
         if self.on_objects:

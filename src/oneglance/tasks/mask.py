@@ -14,8 +14,9 @@ from torchvision.ops import roi_align
 
 from oneglance.annotations import FloatArray, Instance, Rle, Segments, changed
 from oneglance.data.geometry import Frame
+from oneglance.errors import OneglanceError
 from oneglance.formats import rle as runs
-from oneglance.tasks.base import FeatureSpec, Outputs, Targets, Task, TaskSettings
+from oneglance.tasks.base import FeatureSpec, Outputs, Statement, Targets, Task, TaskSettings
 from oneglance.tasks.object_metric import ObjectPrecision
 from oneglance.tasks.region_heads import RegionMaps
 
@@ -97,6 +98,15 @@ class Mask(Task[MaskSettings]):
         """Run lengths in original pixels; ``frames``: how each object's box lies in its image."""
         chances = outputs["logits"].float().sigmoid().cpu().numpy()
         return [pasted(one, frame) for one, frame in zip(chances, frames, strict=True)]
+
+    def statement(self, outputs: Outputs, empty: Outputs, about: str | None, number: int) -> Statement | None:
+        """The mean logit over the mask; None where it is empty."""
+        if about is not None:
+            raise OneglanceError(f"task {self.name!r} has no names to be explained: leave {about!r} out")
+        mask = (outputs["logits"][0] > 0).float()
+        if not mask.any():
+            return None
+        return Statement("its mask", lambda outputs: (outputs["logits"] * mask).sum((1, 2)) / mask.sum())
 
     def metric(self) -> ObjectPrecision:
         return ObjectPrecision(self.asked_classes, "segm")

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from oneglance.annotations import Annotation, Instance, Numbers, changed
 from oneglance.data.geometry import Frame
 from oneglance.manifest import Column, Manifest
-from oneglance.tasks.base import Features, FeatureSpec, Outputs, Targets, Task, TaskSettings, masked_mean
+from oneglance.tasks.base import Features, FeatureSpec, Outputs, Statement, Targets, Task, TaskSettings, masked_mean
 from oneglance.tasks.charts import Chart, Histogram, Scatter, Table, mean_of_known, weighted_mean
 from oneglance.tasks.classification import PooledLinear
 from oneglance.tasks.object_metric import AnswerMetric
@@ -130,6 +130,16 @@ class Regression(Task[RegressionSettings]):
     def decode(self, outputs: Outputs, frames: Sequence[Frame]) -> list[Annotation]:
         both = (outputs[key].float().cpu().numpy() for key in ("values", "std"))
         return [Numbers(values, spread) for values, spread in zip(*both, strict=True)]
+
+    def statement(self, outputs: Outputs, empty: Outputs, about: str | None, number: int) -> Statement:
+        """A number: the one that is named, or the one that is farthest from what an empty image gives, in units of its
+        spread."""
+        names = self.settings.targets
+        given = self.place_of(about, names, "target")
+        apart = ((outputs["values"] - empty["values"]) / outputs["std"])[0].abs()
+        k = int(apart.argmax()) if given is None else given
+        text = f"{names[k]} {float(outputs['values'][0, k]):.3g}"
+        return Statement(text, lambda outputs: outputs["values"][:, k])
 
     def metric(self) -> RegressionMetric | AnswerMetric:
         if self.on_objects:

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from oneglance.annotations import Annotation, Segments
 from oneglance.data.geometry import Frame
-from oneglance.tasks.base import Features, FeatureSpec, Outputs, Targets, Task
+from oneglance.tasks.base import Features, FeatureSpec, Outputs, Statement, Targets, Task
 from oneglance.tasks.charts import Bars, Chart, Matrix, Table, mean_of_known, per_class
 from oneglance.tasks.imbalance import FocalSettings, focal_factor
 from oneglance.tasks.pyramid import PyramidMerge, grid_of
@@ -86,6 +86,19 @@ class Segmentation(Task[SegmentationSettings]):
         return [
             Segments(indices=sample_classes(logits[i], frame), classes=self.classes) for i, frame in enumerate(frames)
         ]
+
+    def statement(self, outputs: Outputs, empty: Outputs, about: str | None, number: int) -> Statement | None:
+        """The mean logit of a class over the region that it is given: of the class that is named, or the first of the
+        task's classes that is given a hundredth of the map or more. None where it is given none."""
+        region = outputs["logits"][0].argmax(0)
+        shares = [float((region == k).float().mean()) for k in range(len(self.classes))]
+        given = self.place_of(about, self.classes, "class")
+        k = next(k for k, share in enumerate(shares) if share >= min(0.01, max(shares))) if given is None else given
+        if not shares[k]:
+            return None
+        mask = (region == k).float()
+        text = f"{self.classes[k]}, {100 * shares[k]:.0f}% of the map"
+        return Statement(text, lambda outputs: (outputs["logits"][:, k] * mask).sum((1, 2)) / mask.sum())
 
     def metric(self) -> SegmentationMetric:
         return SegmentationMetric(self.classes)

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from oneglance.annotations import Annotation, Instance, Tags, changed
 from oneglance.data.geometry import Frame
 from oneglance.manifest import Manifest
-from oneglance.tasks.base import FeatureSpec, Outputs, Targets, Task, known_mask, masked_mean
+from oneglance.tasks.base import FeatureSpec, Outputs, Statement, Targets, Task, known_mask, masked_mean
 from oneglance.tasks.charts import Chart, Curves, Series, Table, mean_of_known, share, thinned
 from oneglance.tasks.classification import PooledLinear
 from oneglance.tasks.imbalance import ImbalanceSettings, balanced_weights, focal_factor
@@ -106,6 +106,12 @@ class Tagging(Task[TaggingSettings]):
             Tags(tuple(np.array(self.classes)[on].tolist()), classes=self.classes, scores=row)
             for row, on in zip(scores, held, strict=True)
         ]
+
+    def statement(self, outputs: Outputs, empty: Outputs, about: str | None, number: int) -> Statement:
+        """The logit of a tag: the one that is named, or the surest."""
+        given = self.place_of(about, self.classes, "tag")
+        k = int(outputs["logits"][0].argmax()) if given is None else given
+        return Statement(self.classes[k], lambda outputs: outputs["logits"][:, k])
 
     def metric(self) -> TaggingMetric | AnswerMetric:
         if self.on_objects:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -56,6 +56,10 @@ class _Made:
     norm: Tensor
 
 
+class NotFinite(OneglanceError):
+    """The loss or its gradient was not finite: the training broke down."""
+
+
 class Training:
     """One training run in a folder.
 
@@ -65,14 +69,23 @@ class Training:
         folder: where weights, state and logs go.
         problems: images that can't be read are noted here, each once.
         observer: is shown every step before it is made.
+        on_scores: told the epochs made and the scores after each evaluation, once the state is safe; what it raises
+            stops the training, which can be resumed.
     """
 
     def __init__(
-        self, config: Config, manifest: Manifest, folder: Path, problems: Problems, *, quiet: bool = False,
+        self,
+        config: Config,
+        manifest: Manifest,
+        folder: Path,
+        problems: Problems,
+        *,
+        quiet: bool = False,
         observer: Observer | None = None,
-    ) -> None:  # fmt: skip
+        on_scores: Callable[[int, Scores], None] = lambda epochs, scores: None,
+    ) -> None:
         self.config, self.manifest, self.folder, self.problems = config, manifest, folder, problems
-        self.observer = observer
+        self.observer, self._on_scores = observer, on_scores
         self.settings: TrainSettings = config.train
         self.quiet = quiet
         self._reported: set[str] = set()
@@ -160,9 +173,12 @@ class Training:
                 start = (epoch + 1) * steps
                 left = self._clock.seconds_for((self.total - start) * self.settings.batch)
                 progress.epoch(epoch, losses, self._clock.rate, left)
-                if (epoch + 1) % self.settings.evaluate_every == 0 or epoch + 1 == self.settings.epochs:
+                evaluated = (epoch + 1) % self.settings.evaluate_every == 0 or epoch + 1 == self.settings.epochs
+                if evaluated:
                     scores = self._evaluate(epoch, start, logs, progress)
                 self._save_state(start)
+                if evaluated:
+                    self._on_scores(epoch + 1, scores)
             rows = self.manifest.rows(split="val")
             if not scores and len(rows):
                 scores = self.score(rows)  # resumed when all steps had been made: only the end was missing
@@ -306,7 +322,7 @@ class Training:
         terms_of = ((f"{n}.{k}", v) for n, of_task in terms.items() for k, v in of_task.items())
         tied = ((f"sharing.{name}", float(value)) for name, value in made.tied.items())
         bad = ", ".join(name for name, v in (*terms_of, *tied) if not math.isfinite(v)) or "its gradient"
-        raise OneglanceError(
+        raise NotFinite(
             f"the loss is not finite at step {made.step} ({bad}). The batch was saved as {path}; the last "
             f"good state is {self.folder / STATE}. Try a lower train.lr, or train.precision: '32'"
         )

@@ -13,12 +13,15 @@ from torchvision.ops import batched_nms
 
 from oneglance.annotations import Annotation, Instance, Instances
 from oneglance.data.geometry import Frame
-from oneglance.tasks.base import FeatureSpec, Outputs, Targets, Task, known_mask
+from oneglance.tasks.base import FeatureSpec, Outputs, Statement, Targets, Task, known_mask
 from oneglance.tasks.detection.head import DetectionHead, boxes_xyxy, distances_of
 from oneglance.tasks.detection.loss import detection_loss
 from oneglance.tasks.detection.matching import matched_quality
 from oneglance.tasks.detection.metric import DetectionMetric, looked_for
 from oneglance.tasks.imbalance import FocalSettings
+
+#: What scores less is said of no object that is to be explained.
+SAID = 0.05
 
 
 class DetectionSettings(FocalSettings):
@@ -104,6 +107,23 @@ class Detection(Task[DetectionSettings]):
         """What every cell says: boxes float [n, A, 4] in input pixels, and how sure it is, float [n, A]."""
         boxes = boxes_xyxy(distances_of(outputs["sides"]), outputs["anchors"])
         return boxes, outputs["classes"].float().amax(-1).sigmoid()
+
+    def statement(self, outputs: Outputs, empty: Outputs, about: str | None, number: int) -> Statement | None:
+        """The logit with which a cell says an object: of the class that is named, or of any; ``number`` 1 is the
+        surest. None where fewer than that were found. By the branch that has duplicates, suppressed here: the other
+        one learns on features that it does not shape."""
+        given = self.place_of(about, self.classes, "class")
+        boxes = boxes_xyxy(distances_of(outputs["sides"]), outputs["anchors"])[0]
+        scores, labels = outputs["classes"][0].float().sigmoid().max(-1)
+        at = (scores >= SAID).nonzero()[:, 0]
+        order = at[batched_nms(boxes[at], scores[at], labels[at], self.settings.nms_iou)]
+        order = order if given is None else order[labels[order] == given]
+        if len(order) < number:
+            return None
+        cell = int(order[number - 1])
+        k = int(labels[cell])
+        text = f"{self.classes[k]} {number}, {float(scores[cell]):.2f}"
+        return Statement(text, lambda outputs: outputs["classes"][:, cell, k], boxes[cell].cpu().numpy())
 
     def metric(self) -> DetectionMetric:
         return DetectionMetric(self.classes)
