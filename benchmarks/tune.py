@@ -3,8 +3,8 @@
     python benchmarks/tune.py [--trials 20] [--epochs 4] [--seeds 3] [--out runs/benchmarks/tune]
 
 Varies the weights of the three tasks (breed, head, outline) by TPE, on 3 folds of the training images of
-examples/pets.yaml; the best is judged against equal weights on a fourth part, with 3 seeds each. Killed, the same command
-goes on; a second process with the same command shares the work. Writes results/tune.json and prints what came of it.
+examples/pets.yaml; the best is judged against equal weights on a fourth part, with 3 seeds each. Killed, the same
+command goes on; a second process with the same command shares the work. Writes results/tune.json and prints what came.
 """
 
 from __future__ import annotations

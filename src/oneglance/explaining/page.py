@@ -80,8 +80,11 @@ def _pair(one: Overlap, *, checked: bool) -> str:
 
 
 def _overlaps(made: Explanation, album: Album) -> list[Html]:
-    charts = [_heat(made, "ranks", "Rank correlation", "Spearman's over all places of an image."),
-              _heat(made, "area", "Common area", f"Intersection over union of the hottest {100 * MOST:.0f}%.")]  # fmt: skip
+    hottest = f"Intersection over union of the hottest {100 * MOST:.0f}%."
+    charts = [
+        _heat(made, "ranks", "Rank correlation", "Spearman's over all places of an image."),
+        _heat(made, "area", "Common area", hottest),
+    ]
     if made.checks is not None:
         charts.append(_heat(made, "untrained", "With random weights", "The ranks' by the architecture alone."))
     note = (
@@ -107,7 +110,7 @@ def _checks(made: Explanation) -> list[Html]:
     what = (
         "The same answers traced in networks whose weights are as before any training: only the heads', these and the "
         "neck's, all (Adebayo et al. 2018). The figure is the rank correlation with the maps above. Where it stays "
-        "near 1, a map shows the image and the architecture, not what was learnt; where it falls, training made the map."
+        "near 1, a map shows the image and the architecture, not what was learnt; where it falls, training made it."
     )
     rows = [
         (name, *(str(of[name]) if name in of else "–" for of in made.checks.values()))
