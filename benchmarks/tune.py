@@ -4,8 +4,7 @@
 
 Varies the weights of the three tasks (breed, head, outline) by TPE, on 3 folds of the training images of
 examples/pets.yaml; the best is judged against equal weights on a fourth part, with 3 seeds each. Killed, the same
-command goes on; a second process with the same command shares the work. Writes results/tune.json, and prints what came
-of it.
+command goes on; a second process with the same command shares the work. Writes results/tune.json and prints what came.
 """
 
 from __future__ import annotations

@@ -80,10 +80,10 @@ def _pair(one: Overlap, *, checked: bool) -> str:
 
 
 def _overlaps(made: Explanation, album: Album) -> list[Html]:
-    area = f"Intersection over union of the hottest {100 * MOST:.0f}%."
+    hottest = f"Intersection over union of the hottest {100 * MOST:.0f}%."
     charts = [
         _heat(made, "ranks", "Rank correlation", "Spearman's over all places of an image."),
-        _heat(made, "area", "Common area", area),
+        _heat(made, "area", "Common area", hottest),
     ]
     if made.checks is not None:
         charts.append(_heat(made, "untrained", "With random weights", "The ranks' by the architecture alone."))

@@ -40,7 +40,7 @@ def side_by_side(view: View, questions: Mapping[str, Question | None], heats: Ma
             cv2.rectangle(drawn, (x1, y1), (x2, y2), (255, 255, 255), 2)
             cv2.rectangle(drawn, (x1, y1), (x2, y2), (20, 20, 20), 1)
         pictures.append(drawn)
-        titles.append(question.text)
+        titles.append(question.text if heats[name].any() else f"{question.text} (nothing speaks for it there)")
     return sheet(pictures, columns=min(4, len(pictures)), cell=(SIDE, SIDE), titles=titles)
 
 
