@@ -8,10 +8,10 @@ from __future__ import annotations
 import logging
 import math
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Protocol, TypeVar
 
 import typer
 from rich.console import Console
@@ -125,6 +125,39 @@ def fail(message: str) -> None:
 def say_interrupted(hint: str = "") -> None:
     """Say that Ctrl-C was heard, and how to go on."""
     say(hint, "interrupted;" if hint else "interrupted")
+
+
+@contextmanager
+def study() -> Iterator[None]:
+    """A study that may be interrupted, and goes on where it was."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        say_interrupted("the same command goes on where it was")
+        raise typer.Exit(INTERRUPTED) from error
+
+
+class Study(Protocol):
+    """What came of a study: a JSON file with all figures, and a page."""
+
+    @property
+    def results(self) -> Path: ...
+
+    @property
+    def page(self) -> Path: ...
+
+
+S = TypeVar("S", bound=Study)
+
+
+def tell(found: S, show: Callable[[S], None], as_json: bool) -> None:
+    """Print what came of a study, by ``show`` or as JSON, and where it is written."""
+    if as_json:
+        typer.echo(found.results.read_text(encoding="utf-8"), nl=False)
+    else:
+        show(found)
+    say(f"all figures are in {found.results}")
+    say(f"the page is {found.page}")
 
 
 def as_command(*words: object) -> str:

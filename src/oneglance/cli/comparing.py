@@ -10,7 +10,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from oneglance.cli.app import INTERRUPTED, out, say, say_interrupted
+from oneglance.cli.app import out, say, study, tell
 from oneglance.cli.hints import SettingsCommand
 from oneglance.errors import OneglanceError
 
@@ -84,20 +84,12 @@ def compare(
 
     from oneglance.evidence import api
 
-    try:
+    with study():
         found = api.compare(
             *files, overrides=overrides, seeds=seeds, out=out_folder, split=split, weights=weights.value,
             labels=labels or (), quiet=quiet, say=(lambda _: None) if quiet else say,
         )  # fmt: skip
-    except KeyboardInterrupt as error:
-        say_interrupted("the same command goes on where it was")
-        raise typer.Exit(INTERRUPTED) from error
-    if as_json:
-        typer.echo(found.results.read_text(encoding="utf-8"), nl=False)
-    else:
-        _show(found)
-    say(f"all figures are in {found.results}")
-    say(f"the page is {found.page}")
+    tell(found, _show, as_json)
 
 
 def _show(found: Evidence) -> None:

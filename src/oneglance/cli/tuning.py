@@ -10,7 +10,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from oneglance.cli.app import INTERRUPTED, as_command, next_step, out, say, say_interrupted, shown
+from oneglance.cli.app import as_command, next_step, out, say, shown, study, tell
 from oneglance.cli.hints import SettingsCommand
 
 if TYPE_CHECKING:
@@ -88,20 +88,12 @@ def tune(
     """
     from oneglance.tuning import api
 
-    try:
+    with study():
         found = api.tune(
             config, vary or (), overrides or (), weights=weights, method=method.value, trials=trials, folds=folds,
             pruning=pruning.value, seeds=seeds, out=out_folder, quiet=quiet, say=(lambda _: None) if quiet else say,
         )  # fmt: skip
-    except KeyboardInterrupt as error:
-        say_interrupted("the same command goes on where it was")
-        raise typer.Exit(INTERRUPTED) from error
-    if as_json:
-        typer.echo(found.results.read_text(encoding="utf-8"), nl=False)
-    else:
-        _show(found)
-    say(f"all figures are in {found.results}")
-    say(f"the page is {found.page}")
+    tell(found, _show, as_json)
     if found.best_config is not None:
         next_step(as_command("train", found.best_config))
 
