@@ -35,10 +35,13 @@ SIZE = 128
 
 
 class Looks:
-    """A network whose maps are the image in cells, and one head, ``answer``."""
+    """A network whose maps are the image in cells, and one task, ``answer``."""
 
     def __init__(self, head: Any) -> None:
-        self.heads = {"answer": head}
+        self.head = head
+
+    def ask(self, name: str, features: Features) -> dict[str, Tensor]:
+        return {"answer": self.head}[name](features)
 
     def features(self, images: Tensor, content: Tensor) -> dict[str, Features]:
         maps = {stride: F.avg_pool2d(images, stride) / 255 for stride in (8, 16, 32)}
@@ -169,6 +172,7 @@ def everything() -> Model:
         "ground": {"kind": "segmentation", "classes": ["road", "sky"]},
         "tips": {"kind": "keypoints", "points": ["left", "right"]},
         "who": {"kind": "embedding", "dim": 8},
+        "who_at_tips": {"kind": "embedding", "dim": 8, "at": "tips"},
         "things": {"kind": "detection", "classes": ["cat", "dog"], "width": 16},
         "shape": {"kind": "mask", "on": "things"},
         "joints": {"kind": "keypoints", "points": ["nose", "tail"], "on": "things.cat"},

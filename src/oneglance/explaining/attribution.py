@@ -99,7 +99,7 @@ class View:
         many = len(images)
         features = network.features(images, self.content.expand(many, -1))[task.name]
         if boxes is None:
-            return network.heads[task.name](features), features
+            return network.ask(task.name, features), features
         rows = torch.arange(many, device=images.device)
         return network.of_objects(features, rows, boxes.expand(many, -1), (task.name,))[task.name], features
 
