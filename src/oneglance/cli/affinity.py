@@ -41,8 +41,8 @@ def affinity(
     every: Annotated[
         int | None,
         typer.Option(
-            "--every", min=1, help="Steps from look to look. Default: 4 for each task and 4 more; looking then takes "
-            "about a quarter of the training's time.", show_default=False,
+            "--every", min=1, help="Steps from look to look. Default: 5 for each task and 5 more; looking then takes "
+            "about a fifth of the training's time.", show_default=False,
         ),
     ] = None,
     seeds: Annotated[int, typer.Option("--seeds", "-n", min=1, help="Trainings.")] = 1,

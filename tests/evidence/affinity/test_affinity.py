@@ -95,7 +95,7 @@ def test_what_is_wrong_is_said_before_anything_is_trained(
         ({"seeds": 0}, "--seeds 0: must be at least 1"),
         ({"budget": 0.5}, "--budget 0.5: one network for all tasks costs 1"),
         ({"every": 50}, "the training has 5 steps, and every 50 steps"),
-        ({}, "the training has 5 steps, and every 16 steps"),
+        ({}, "the training has 5 steps, and every 20 steps"),
         ({"cost": "euros"}, "must be flops or parameters"),
         ({"branches": 5}, "--branches 5: must be 4, 8, 16 or 32"),
         ({"overrides": ["sharing.scheme=none"]}, "one network for all tasks: leave `sharing` out"),

@@ -25,9 +25,10 @@ from oneglance.evidence.verdict import LEVEL
 
 PAGE, RESULTS, SETTINGS = "affinity.html", "affinity.json", "affinity-settings.json"
 TOGETHER, APART = "together", "apart"
-#: Steps from look to look, for each task and one more. A look takes about as long as one step for each task, so that
-#: looking takes about a quarter of the training's time: benchmarks/affinity.py measures it.
-STEPS_A_TASK = 4
+#: Steps from look to look, for each task and one more. A look takes as long as one step for each task and half a step
+#: more, in small networks up to two, so that looking takes a fifth of the training's time or a little more:
+#: benchmarks/affinity.py measures it.
+STEPS_A_TASK = 5
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,7 @@ def affinity(
         config: a YAML file, with ``sharing.scheme: hard``.
         overrides: dotted keys.
         out: the study's folder, new or to be gone on with; default: ``runs/affinity-<name>``.
-        every: steps from look to look; default: 4 for each task and 4 more.
+        every: steps from look to look; default: 5 for each task and 5 more.
         seeds: trainings, with the seeds ``train.seed``, ``train.seed + 1``, ...
         groups: at most so many are proposed.
         budget: what they may cost, one network for all being 1; None: anything.
