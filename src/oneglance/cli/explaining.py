@@ -37,7 +37,8 @@ def explain(
     ],
     images: Annotated[list[str], typer.Argument(help="Images: files, folders (with all below them), patterns.")],
     task: Annotated[
-        list[str] | None, typer.Option("--task", "-t", help="Only this task (may be repeated).", show_default=False)
+        list[str] | None,
+        typer.Option("--task", "-t", metavar="TASK", help="Only this task (may be repeated).", show_default=False),
     ] = None,
     about: Annotated[
         list[str] | None,
