@@ -152,6 +152,29 @@ def test_a_training_that_breaks_down_is_the_worst(
     assert any("broke down" in line for line in said)
 
 
+def test_values_that_cannot_be_trained_are_told_and_left(
+    config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A backbone that nobody knows is seen only when it is built: the search goes on, and does not come back to it."""
+    pretended = Pretended(monkeypatch)
+    fake = trials.Training.__init__
+
+    def built(self: Any, config: Any, *more: Any, **named: Any) -> None:
+        if config.trunk.backbone == "nothing":
+            raise OneglanceError("timm has no model 'nothing'")
+        fake(self, config, *more, **named)
+
+    monkeypatch.setattr(trials.Training, "__init__", built)
+    vary = "trunk.backbone={test_resnet, nothing, test_vit}"
+    for count in (1, 2):
+        found = search(config, tmp_path / "out", 5, vary)
+        by = {one.values["trunk.backbone"]: one for one in found.points}
+        assert (by["nothing"].state, by["nothing"].reason) == ("failed", "timm has no model 'nothing'")
+        assert by["test_vit"].state == "complete"
+        assert len(found.points) == 2, count
+    assert len(pretended.made) == 2 * 2 * 2
+
+
 def test_a_folder_is_gone_on_with_only_as_it_was_begun(
     config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
+import torch
+
 from oneglance.config import Config, write_yaml
 from oneglance.errors import OneglanceError, Problems, nearest
 from oneglance.evaluation.page import check_free
@@ -237,10 +239,15 @@ class _Worker:
                 if fold + 1 < self.folds:
                     claim.report(STEPS * (fold + 1), total / self.folds)
         except Pruned:
-            for fold in range(self.folds):
-                self.trials.forget(claim.key, fold)
+            self._forget(claim)
             claim.prune()
             self.say(f"trial {claim.number} was stopped: others had come further by then")
+            return
+        except (OneglanceError, torch.OutOfMemoryError) as error:
+            # The given configuration could be trained, so this is about the values: taken up again it would fail again.
+            self._forget(claim)
+            claim.fail(str(error))
+            self.say(f"trial {claim.number} can't be trained: {error}")
             return
         if total != total:
             claim.fail("no task could be scored")
@@ -252,6 +259,10 @@ class _Worker:
             f"trial {claim.number}: {total / self.folds:.4f} of the given configuration's scores; the best is "
             f"{which} with {best.value:.4f}"
         )
+
+    def _forget(self, claim: Claim) -> None:
+        for fold in range(self.folds):
+            self.trials.forget(claim.key, fold)
 
     def _fold(self, claim: Claim, fold: int, base: FoldResult, total: float) -> FoldResult:
         def on_scores(share: float, own: dict[str, float]) -> None:
