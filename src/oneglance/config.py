@@ -113,7 +113,7 @@ class Config(BaseModel):
         for name in self.tasks:
             if name not in fed:
                 raise ValueError(f"tasks.{name}: no source has labels for it; name it in the `tasks` of a source")
-        balanced = split_names({name: KINDS[t.kind][1].parts for name, t in self.tasks.items()}, self.balance.over)
+        balanced = split_names({name: task.parts for name, task in self.tasks.items()}, self.balance.over)
         known = list(dict.fromkeys([*self.tasks, *balanced]))
         for key, names in (("weights", self.balance.weights), ("lowest", self.balance.lowest)):
             for name in names:

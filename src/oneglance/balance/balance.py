@@ -54,7 +54,7 @@ class Balance:
     Args:
         settings: the method and its options.
         weights: the tasks' own weights by name.
-        parts: by task the parts of its loss (``Task.parts``), for ``over: terms``.
+        parts: by task the parts of its loss (``TaskSettings.parts``), for ``over: terms``.
         shared: the parameters that tasks share; needed for ``at: parameters``.
         seed: of the methods that draw.
         device: where the network is.

@@ -89,7 +89,7 @@ class BalanceSettings(BaseModel):
 def split_names(tasks: Mapping[str, Mapping[str, tuple[str, ...]]], over: str) -> dict[str, tuple[str, ...]]:
     """What is balanced, by name: the terms of the loss that make it up, () for all terms of a task.
 
-    ``tasks``: each task's parts (see ``Task.parts``). Over terms, a task with parts is several, ``task.part``.
+    ``tasks``: each task's parts (see ``TaskSettings.parts``). Over terms, a task with parts is several, ``task.part``.
     """
     names: dict[str, tuple[str, ...]] = {}
     for task, parts in tasks.items():

@@ -24,7 +24,7 @@ from oneglance.evaluation.sharing import flops_of, parameters_by_part, sharing_c
 from oneglance.ingest import Counts, count_labels
 from oneglance.manifest import Manifest
 from oneglance.model import Model
-from oneglance.network.sharing import MEANS
+from oneglance.network.sharing import MEANS, task_of
 from oneglance.tasks.base import Task
 from oneglance.tasks.charts import Chart, Curves, Matrix, Table
 from oneglance.training.fit import BEST
@@ -285,7 +285,7 @@ def _sharing(model: Model, album: Album) -> Html:
     counts = parameters_by_part(network)
     rows: list[tuple[str, str, str]] = []
     for group, names in network.sharing.groups.items():
-        asked = [name for name in names if not model.tasks[name].on_objects]
+        asked = list(dict.fromkeys(task_of(one) for one in names if not model.tasks[task_of(one)].on_objects))
         alone = f"{flops_of(model, asked) / 1e9:.2f}"
         rows.append((", ".join(names), f"{counts.get(group, 0) / 1e6:.2f}", alone))
     shared = counts["shared"] / 1e6

@@ -14,12 +14,12 @@ from oneglance.network.cut import Cut
 from oneglance.network.depthwise import quicken_depthwise
 from oneglance.network.norm import SizeStatistics, with_group_norm
 from oneglance.network.regions import Regions, jittered
-from oneglance.network.sharing import SharingSettings, Tie, create_sharing
+from oneglance.network.sharing import SharingSettings, Tie, create_sharing, task_of
 from oneglance.network.sharing.cross_stitch import Stitch
 from oneglance.network.sharing.soft import Soft
 from oneglance.network.stages import Stage
 from oneglance.network.trunk import Backbone, TrunkSettings
-from oneglance.tasks.base import Features, Outputs, Task
+from oneglance.tasks.base import Features, Outputs, PartedFeatures, Task
 from oneglance.tasks.detection.assign import box_iou
 
 #: Heights and widths of the input are multiples of this.
@@ -47,7 +47,14 @@ class Network(nn.Module):
         super().__init__()
         self.tasks, self.trunk = dict(tasks), trunk
         self.sharing = create_sharing(sharing or SharingSettings.model_validate({}), tasks, trunk)
-        self.group_of = {name: group for group, names in self.sharing.groups.items() for name in names}
+        #: By task, the group in which it looks (where its parts look in several: the first of them), and by its parts.
+        self.group_of: dict[str, str] = {}
+        self.parts_of: dict[str, dict[str, str]] = {}
+        ways = {way: group for group, names in self.sharing.groups.items() for way in names}
+        for name, task in tasks.items():
+            if name not in ways:
+                self.parts_of[name] = {part: ways[f"{name}.{part}"] for part in task.settings.parts}
+            self.group_of[name] = ways.get(name) or next(iter(self.parts_of[name].values()))
         for name, part in self.sharing.parts.items():
             self.add_module(name, part)
         specs = self.sharing.specs
@@ -61,7 +68,7 @@ class Network(nn.Module):
         )
         self._held: list[nn.Module] = []
         for group, own in self.sharing.own.items():
-            of_group = [tasks[name] for name in self.sharing.groups[group]]
+            of_group = [tasks[task_of(name)] for name in self.sharing.groups[group]]
             looked = any(task.on_objects or "pyramid" in self._looked_at[task.name] for task in of_group)
             if not looked and "neck" in own:
                 own.pop("neck")
@@ -76,7 +83,7 @@ class Network(nn.Module):
         self.to(memory_format=torch.channels_last)
         frozen = {name for name, task in tasks.items() if task.settings.freeze}
         held = [self.heads[name] for name in tasks if name in frozen]
-        held += [own for group, own in self.sharing.own.items() if frozen.issuperset(self.sharing.groups[group])]
+        held += [own for group, own in self.sharing.own.items() if frozen.issuperset(self._asked_in(group))]
         for module in held:
             module.requires_grad_(False)
         #: What stays as it is in training.
@@ -103,12 +110,21 @@ class Network(nn.Module):
         wanted = dict.fromkeys(self.sharing.groups) if rows is None else self._wanted(rows, len(images))
         deep = cut is not None and self._looks_at_backbone
         found = self.sharing.look(images, wanted, content, cut, deep)
-        return {name: found[group] for name, group in self.group_of.items() if group in found}
+        seen = {name: found[group] for name, group in self.group_of.items() if group in found}
+        for name, parts in self.parts_of.items():
+            if name in seen:
+                seen[name] = PartedFeatures({part: found[group] for part, group in parts.items()})
+        return seen
+
+    def _asked_in(self, group: str) -> list[str]:
+        """The tasks that look in a group, with all of their parts or some."""
+        return list(dict.fromkeys(task_of(name) for name in self.sharing.groups[group]))
 
     def _wanted(self, rows: Mapping[str, Tensor], count: int) -> dict[str, Tensor | None]:
         """By group the images that one of its tasks is asked about, int64 [n] in ascending order; None: all."""
         found: dict[str, Tensor | None] = {}
-        for group, names in self.sharing.groups.items():
+        for group in self.sharing.groups:
+            names = self._asked_in(group)
             asked = [rows[name] for name in names if name in rows]
             if not asked or not self.sharing.own:
                 found |= dict.fromkeys([group] if asked else [])
@@ -225,7 +241,7 @@ class Network(nn.Module):
     def apart(self) -> list[list[nn.Parameter]]:
         """The parameters in parts that have nothing to do with each other: one, or each group's where nothing is
         shared."""
-        if self.sharing.parts.keys() - {"relation"} != {"trunks"}:
+        if self.sharing.parts.keys() - {"relation"} != {"trunks"} or self.parts_of:
             return [list(self.parameters())]
         found = []
         for group, names in self.sharing.groups.items():

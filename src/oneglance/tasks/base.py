@@ -32,6 +32,10 @@ class TaskSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    #: The terms of the loss by part, where a kind's loss answers several questions: parts may be balanced against each
+    #: other, and may look through branches of the trunk of their own.
+    parts: ClassVar[dict[str, tuple[str, ...]]] = {}
+
     kind: str
     on: str = Field(
         "image",
@@ -128,6 +132,10 @@ class Features:
     def _narrow(self, maps: Tensor) -> Tensor:
         return maps if self._rows is None else maps.index_select(0, self._rows)
 
+    def part(self, name: str) -> Features:
+        """What this part of the task (see ``TaskSettings.parts``) sees."""
+        return self
+
     @property
     def deep(self) -> Tensor:
         """The backbone's last map, float [n, C, H/32, W/32]."""
@@ -146,6 +154,21 @@ class Features:
     def level(self, stride: int) -> Tensor:
         """The pyramid's level of this stride, float [n, C, H/stride, W/stride]."""
         return self._narrow(self._pyramid[stride])
+
+
+class PartedFeatures(Features):
+    """What a task sees whose parts look through branches of their own; as a whole, what its first part sees."""
+
+    def __init__(self, parts: Mapping[str, Features]) -> None:
+        first = next(iter(parts.values()))
+        super().__init__(first._deep, first._pyramid, first._rows, first._content, first._images)
+        self._parts = dict(parts)
+
+    def of(self, rows: Tensor) -> PartedFeatures:
+        return PartedFeatures({name: part.of(rows) for name, part in self._parts.items()})
+
+    def part(self, name: str) -> Features:
+        return self._parts[name]
 
 
 #: Where an object says the label of a task on objects.
@@ -182,12 +205,10 @@ class Task(ABC, Generic[S]):
     """One question, as configured: ``name`` and ``settings``.
 
     Class attributes: ``annotation``, the type of its labels and predictions; ``composes``, whether a mosaic of four
-    labelled images is itself labelled; ``parts``, the terms of its loss by part, where the loss answers several
-    questions that may be balanced against each other; ``finest_stride``, the finest pyramid level its head looks at;
-    ``score`` and ``higher_is_better``, the one figure by which runs are compared; ``score_means``, that figure in one
-    plain sentence (a task on objects may have others than its kind); ``carrier``, where an object says this task's
-    label, None for kinds that can't be asked of objects;
-    ``on_image``, whether the kind can be asked of images.
+    labelled images is itself labelled; ``finest_stride``, the finest pyramid level its head looks at; ``score`` and
+    ``higher_is_better``, the one figure by which runs are compared; ``score_means``, that figure in one plain sentence
+    (a task on objects may have others than its kind); ``carrier``, where an object says this task's label, None for
+    kinds that can't be asked of objects; ``on_image``, whether the kind can be asked of images.
 
     ``children``: the tasks that ask about the objects that this one finds; ``parent_classes``: of a task on objects,
     the classes of the one that finds them.
@@ -196,7 +217,6 @@ class Task(ABC, Generic[S]):
     kind: ClassVar[str]
     annotation: ClassVar[type]
     composes: ClassVar[bool] = False
-    parts: ClassVar[dict[str, tuple[str, ...]]] = {}
     finest_stride: ClassVar[int] = 8
     score: str
     higher_is_better: bool = True

@@ -124,7 +124,7 @@ class Training:
         self.balance = Balance(
             self.config.balance,
             {name: task.settings.weight for name, task in self.tasks.items() if not task.settings.freeze},
-            parts={name: task.parts for name, task in self.tasks.items()},
+            parts={name: task.settings.parts for name, task in self.tasks.items()},
             shared=self.network.shared_parameters(),
             seed=self.settings.seed,
             device=self.fabric.device,

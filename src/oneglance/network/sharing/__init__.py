@@ -12,7 +12,7 @@ from oneglance.network.sharing.hard import Hard
 from oneglance.network.sharing.layers import Layers
 from oneglance.network.sharing.mtan import Mtan
 from oneglance.network.sharing.none import Separate
-from oneglance.network.sharing.settings import MEANS, SHARED, SharingSettings, groups_of
+from oneglance.network.sharing.settings import MEANS, SHARED, SharingSettings, groups_of, task_of
 from oneglance.network.sharing.soft import Soft
 from oneglance.network.sharing.tie import Tie
 from oneglance.network.trunk import TrunkSettings
@@ -28,6 +28,7 @@ __all__ = [
     "Tie",
     "create_sharing",
     "groups_of",
+    "task_of",
 ]
 
 SCHEMES: dict[str, type[Sharing]] = {
@@ -44,6 +45,8 @@ SCHEMES: dict[str, type[Sharing]] = {
 def create_sharing(settings: SharingSettings, tasks: Mapping[str, Task[Any]], trunk: TrunkSettings) -> Sharing:
     """The parts between images and heads. Raises OneglanceError where the backbone does not allow the scheme."""
     groups = groups_of(settings, {name: task.settings for name, task in tasks.items()})
-    finest = {group: min((tasks[name].finest_stride for name in names), default=8) for group, names in groups.items()}
+    finest = {
+        group: min((tasks[task_of(name)].finest_stride for name in names), default=8) for group, names in groups.items()
+    }
     scheme = Hard if settings.depth == "neck" else SCHEMES[settings.scheme]
     return scheme(settings, groups, Start(trunk, finest))

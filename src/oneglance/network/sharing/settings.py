@@ -56,6 +56,11 @@ class SharingSettings(BaseModel):
         description="Of all schemes but `hard`: tasks that go together, such as `[[kind, tags], [outline]]`. Who is "
         "not named is a group alone, as all are by default. Tasks on objects go with the task that finds the objects.",
     )
+    over: Literal["tasks", "terms"] | None = Field(
+        None,
+        description="Of all schemes but `hard` (`tasks`). `terms`: a task whose loss has parts goes several ways; a "
+        "detector as `objects.class` and `objects.box`, which may be named in `groups`.",
+    )
     depth: Depth | None = Field(
         None,
         description="Of `layers` (16): the stride of the last map that is shared, 4, 8, 16 or 32 (the whole backbone); "
@@ -113,10 +118,10 @@ class SharingSettings(BaseModel):
         for key in type(self).model_fields:
             if getattr(self, key) is None or key == "scheme" or key in OWN_KEYS[self.scheme]:
                 continue
-            if key == "groups":
+            if key in ("groups", "over"):
                 if self.scheme == "hard":
                     raise ValueError(
-                        "groups: `hard` has one trunk for all tasks; leave `groups` out, or choose a scheme"
+                        f"{key}: `hard` has one trunk for all tasks; leave `{key}` out, or choose a scheme"
                     )
             elif key in OMEGA_KEYS:
                 if self.relation != "omega":
@@ -130,26 +135,38 @@ class SharingSettings(BaseModel):
 def groups_of(settings: SharingSettings, tasks: Mapping[str, TaskSettings]) -> dict[str, tuple[str, ...]]:
     """The tasks that go one way, by the group's name (its tasks on images, joined by +), in the order of the names, so
     that the order of tasks and groups in the YAML changes nothing. Tasks on objects stand with those that find them.
+    Over terms, a task with parts stands there as its parts, ``task.part`` (and in a group's name as ``task:part``).
 
     Raises ValueError where the settings name tasks that are not there, twice, or apart from their objects.
     """
-    on_images = [name for name, task in tasks.items() if task.parent is None]
     if settings.scheme == "hard":
-        return {"+".join(sorted(on_images)): tuple(tasks)}
+        return {"+".join(sorted(name for name, task in tasks.items() if task.parent is None)): tuple(tasks)}
+    on_images = [way for name, task in tasks.items() if task.parent is None for way in _ways(settings, name, task)]
     found: dict[str, int] = {}
     for number, group in enumerate(settings.groups or ()):
         if not group:
             raise ValueError("groups: a group without a task")
         for name in group:
-            if name not in tasks:
-                raise ValueError(f"groups: no task is called {name!r}{nearest(name, tasks)}")
+            if name not in tasks and name not in on_images:
+                known = dict.fromkeys([*tasks, *on_images])
+                raise ValueError(f"groups: no task is called {name!r}{nearest(name, known)}")
+            if name in tasks and tasks[name].parent is None and name not in on_images:
+                raise ValueError(
+                    f"groups: over terms, {name!r} is {' and '.join(_ways(settings, name, tasks[name]))}; name these"
+                )
             if name in found:
                 raise ValueError(f"groups: {name!r} stands there twice")
             found[name] = number
     alone = len(settings.groups or ())
     number_of = {name: found.get(name, alone + k) for k, name in enumerate(on_images)}
+    for name, task in tasks.items():
+        if task.parent is not None and task.parent not in on_images:
+            raise ValueError(
+                f"over: {name!r} asks about the objects of {task.parent!r}, so that must look at them in one way; "
+                "leave `over` out"
+            )
     for name, number in found.items():
-        parent = tasks[name].parent
+        parent = tasks[name].parent if name in tasks else None
         if parent is not None and number_of.get(parent) != number:
             raise ValueError(
                 f"groups: {name!r} asks about the objects of {parent!r}, and goes where that goes; leave it out"
@@ -157,7 +174,16 @@ def groups_of(settings: SharingSettings, tasks: Mapping[str, TaskSettings]) -> d
     together: dict[int, list[str]] = {}
     for name in sorted(on_images):
         together.setdefault(number_of[name], []).append(name)
-    return {"+".join(names): (*names, *_asking(tasks, names)) for names in sorted(together.values())}
+    return {"+".join(names).replace(".", ":"): (*names, *_asking(tasks, names)) for names in sorted(together.values())}
+
+
+def task_of(name: str) -> str:
+    """The task of a name that stands in a group: itself, or the one whose part it is."""
+    return name.partition(".")[0]
+
+
+def _ways(settings: SharingSettings, name: str, task: TaskSettings) -> list[str]:
+    return [f"{name}.{part}" for part in task.parts] if settings.over == "terms" and task.parts else [name]
 
 
 def _asking(tasks: Mapping[str, TaskSettings], parents: Sequence[str]) -> list[str]:

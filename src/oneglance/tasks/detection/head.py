@@ -63,7 +63,7 @@ class DetectionHead(nn.Module):
     def forward(self, features: Features) -> Outputs:
         """Logits ``classes``, ``single`` float [n, A, C], ``sides`` float [n, A, 4 * BINS]; ``anchors`` float [A, 3]:
         the cells' centres in input pixels and their strides. A = cells of all three levels, finest first."""
-        levels = [features.level(stride) for stride in STRIDES]
+        levels, around = ([features.part(part).level(stride) for stride in STRIDES] for part in ("class", "box"))
 
         def run(branch: nn.ModuleList, maps: list[Tensor]) -> Tensor:
             return torch.cat([tower(m).flatten(2).mT for tower, m in zip(branch, maps, strict=True)], 1)
@@ -71,7 +71,7 @@ class DetectionHead(nn.Module):
         return {
             "classes": run(self.classify, levels),
             "single": run(self.single, [level.detach() for level in levels]),
-            "sides": run(self.box, levels),
+            "sides": run(self.box, around),
             "anchors": anchors_of(levels),
         }
 

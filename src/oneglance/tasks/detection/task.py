@@ -27,6 +27,8 @@ SAID = 0.05
 class DetectionSettings(FocalSettings):
     """`kind: detection`: what is where?"""
 
+    parts = {"class": ("class", "single"), "box": ("box", "sides")}
+
     kind: Literal["detection"] = "detection"
     classes: tuple[str, ...] = Field(description="Names of the classes, in the order of the outputs.", min_length=1)
     width: int = Field(64, ge=8, multiple_of=8, description="Channels of the head's towers.")
@@ -45,7 +47,6 @@ class Detection(Task[DetectionSettings]):
     kind = "detection"
     annotation = Instances
     composes = True
-    parts = {"class": ("class", "single"), "box": ("box", "sides")}
     score = "map"
     score_means = "COCO's mean average precision: how far all objects are found, and nothing else, by boxes that fit"
 
