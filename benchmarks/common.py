@@ -21,6 +21,15 @@ from oneglance.manifest import Manifest
 from oneglance.training.fit import Training
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
+#: Overrides by which a trunk starts from the weights of ImageNet.
+PRETRAINED = (
+    "trunk.backbone=mobilenetv2_100",
+    "trunk.pretrained=../../shared/data/weights/mobilenetv2_100_imagenet.safetensors",
+    "trunk.options.pad_type=same",
+    "trunk.mean=[0.5, 0.5, 0.5]",
+    "trunk.std=[0.5, 0.5, 0.5]",
+    "trunk.norm=frozen",
+)
 
 
 def arguments(description: str | None, **extra: Any) -> argparse.Namespace:

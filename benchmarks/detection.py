@@ -9,22 +9,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from common import arguments, config_of, spread, table, train_and_score
-
-WEIGHTS = (
-    "trunk.backbone=mobilenetv2_100",
-    "trunk.pretrained=../../shared/data/weights/mobilenetv2_100_imagenet.safetensors",
-    "trunk.options.pad_type=same",
-    "trunk.mean=[0.5, 0.5, 0.5]",
-    "trunk.std=[0.5, 0.5, 0.5]",
-    "trunk.norm=frozen",
-)
+from common import PRETRAINED, arguments, config_of, spread, table, train_and_score
 
 
 def main() -> None:
     options = arguments(__doc__, peers="", pretrained=0)
     rows: dict[str, dict[str, str]] = {}
-    variants = {"oneglance from scratch": ()} | ({"oneglance pretrained": WEIGHTS} if options.pretrained else {})
+    variants = {"oneglance from scratch": ()} | ({"oneglance pretrained": PRETRAINED} if options.pretrained else {})
     for variant, overrides in variants.items():
         results = [
             train_and_score(

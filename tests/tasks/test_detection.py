@@ -1,5 +1,7 @@
 """The detector against brute force and against torchvision."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -209,6 +211,42 @@ def test_a_prediction_of_a_class_that_was_not_looked_for_is_not_wrong():
         metric.update(Instances(), Instances((Instance("b", box=box),)))
     assert partly.compute()["ap/b"] > fully.compute()["ap/b"]
     assert partly.compute()["ap/a"] == pytest.approx(1)
+
+
+def boxed(*boxes: tuple[float, ...], score: float | None = None, label: str = "a") -> Instances:
+    return Instances(tuple(Instance(label, box=np.array(box, np.float32), score=score) for box in boxes))
+
+
+def test_objects_in_a_crowd_and_apart_are_scored_by_themselves():
+    near, far = [(0, 0, 10, 10), (5, 0, 15, 10)], [(40, 40, 60, 60)]
+    for found, crowded, apart in ((near, 1, 0), (far, 0, 1), (near + far, 1, 1), (near[:1], 0.504950, 0)):
+        metric = DetectionMetric(("a",))
+        metric.update(boxed(*found, score=0.9), boxed(*near, *far))
+        scores = metric.compute()
+        assert scores["map_crowded"] == pytest.approx(crowded, abs=1e-5)
+        assert scores["map_apart"] == pytest.approx(apart, abs=1e-5)
+    # A box on nothing is wrong in both.
+    metric = DetectionMetric(("a",))
+    metric.update(
+        Instances(boxed((80, 80, 90, 90), score=0.95).items + boxed(*near, *far, score=0.9).items), boxed(*near, *far)
+    )
+    scores = metric.compute()
+    assert scores["map_crowded"] == pytest.approx(2 / 3, abs=1e-5)
+    assert scores["map_apart"] == pytest.approx(1 / 2, abs=1e-5)
+
+
+def test_what_overlaps_is_a_crowd_whatever_its_class_and_nobody_in_one_is_no_score():
+    metric = DetectionMetric(("a", "b"))
+    truth = Instances(boxed((0, 0, 10, 10)).items + boxed((5, 0, 15, 10), label="b").items)
+    metric.update(boxed((0, 0, 10, 10), score=0.9), truth)
+    scores = metric.compute()
+    assert scores["map_crowded"] == pytest.approx(0.5, abs=1e-5)
+    assert math.isnan(scores["map_apart"])
+    # Objects of a class that was not looked for are unknown, so they make no crowd.
+    partly = DetectionMetric(("a", "b"))
+    partly.update(boxed((0, 0, 10, 10), score=0.9), Instances(truth.items, annotated=("a",)))
+    assert partly.compute()["map_apart"] == pytest.approx(1, abs=1e-5)
+    assert math.isnan(partly.compute()["map_crowded"])
 
 
 def test_the_first_object_of_all_counts_as_found():

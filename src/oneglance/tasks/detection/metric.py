@@ -7,7 +7,9 @@ import io
 from typing import Any
 
 import numpy as np
+import torch
 from faster_coco_eval import COCO, COCOeval_faster
+from torchvision.ops import box_iou
 
 from oneglance.annotations import Instances
 from oneglance.tasks.charts import Chart, Curves, Matrix, Series, Table
@@ -15,6 +17,12 @@ from oneglance.tasks.detection.matching import confusion, judge
 from oneglance.tasks.resampled import Matches, matches_of, nothing_found, resampled_ap
 
 _SCORES = ("map", "map50", "map75", "map_small", "map_medium", "map_large")
+#: Of these objects alone: those that overlap another true one by at least :data:`CROWDED` (IoU, of any class), and the
+#: others.
+_CROWDING = ("map_crowded", "map_apart")
+CROWDED = 0.1
+#: An area that is in none of COCO's ranges, so that objects which have it are ignored.
+_OUTSIDE = 1e11
 #: The recalls at which COCO reads its precisions.
 RECALLS = np.linspace(0, 1, 101)
 #: The scores at which F1 is measured.
@@ -22,7 +30,11 @@ THRESHOLDS = np.linspace(0, 1, 201)
 
 
 class DetectionMetric:
-    """mAP over IoU 0.50-0.95 (``map``), at 0.50 and 0.75, by COCO's sizes in original pixels, and of each class.
+    """mAP over IoU 0.50-0.95 (``map``), at 0.50 and 0.75, by COCO's sizes in original pixels, of each class, and of
+    objects in a crowd (``map_crowded``) and apart from others (``map_apart``).
+
+    By crowding, the other objects are ignored, and every box on nothing counts as wrong in both (as CityPersons does
+    for occlusion, Zhang et al. 2017), so that the two are to be compared between networks and not with ``map``.
 
     Predictions and objects of a class that was not looked for in an image are dropped, neither right nor wrong. Objects
     that are ``crowd`` or ``difficult`` are ignored as COCO ignores crowds.
@@ -60,9 +72,9 @@ class DetectionMetric:
 
     def compute(self) -> dict[str, float]:
         if not self._anything_to_find():
-            return dict.fromkeys(_SCORES, float("nan"))
+            return dict.fromkeys((*_SCORES, *_CROWDING), float("nan"))
         if not self._found:
-            return dict.fromkeys(_SCORES, 0.0)
+            return dict.fromkeys(_SCORES, 0.0) | self._by_crowding()
         evaluated = self._evaluate()
         scores = dict(zip(_SCORES, (float(v) if v >= 0 else float("nan") for v in evaluated["stats"][:6]), strict=True))
         precision = evaluated["precision"]
@@ -70,6 +82,22 @@ class DetectionMetric:
             valid = precision[:, :, k][precision[:, :, k] > -1]
             if valid.size:
                 scores[f"ap/{name}"] = float(valid.mean())
+        return scores | self._by_crowding()
+
+    def _by_crowding(self) -> dict[str, float]:
+        """``map`` of the objects in a crowd, and of the others; NaN where there are none."""
+        crowded = np.zeros(len(self._truths), bool)
+        for items in _by_image(self._truths).values():
+            boxes = torch.from_numpy(_arrays(items)[0])
+            overlap = box_iou(boxes, boxes).fill_diagonal_(0).amax(1).numpy()
+            crowded[[item["id"] - 1 for item in items]] = overlap >= CROWDED
+        scores = {}
+        for name, group in zip(_CROWDING, (crowded, ~crowded), strict=True):
+            if not any(of and not item["iscrowd"] for of, item in zip(group, self._truths, strict=True)):
+                scores[name] = float("nan")
+                continue
+            truths = [item | ({} if of else {"area": _OUTSIDE}) for of, item in zip(group, self._truths, strict=True)]
+            scores[name] = float(self._summary(truths)["stats"][0]) if self._found else 0.0
         return scores
 
     def resampled(self, counts: np.ndarray) -> np.ndarray:
@@ -78,7 +106,7 @@ class DetectionMetric:
         if self._matches is None:
             if self._found:
                 with contextlib.redirect_stdout(io.StringIO()):
-                    evaluation = self._evaluator(separate_eval=True)
+                    evaluation = self._evaluator(self._truths, separate_eval=True)
                     evaluation.evaluate()
                 self._matches = matches_of(evaluation)
             else:
@@ -143,19 +171,22 @@ class DetectionMetric:
         """COCO's evaluation of what was seen so far: ``stats``, and ``precision`` by IoU, recall and class, float64
         [10, 101, C] (-1 for a class without objects)."""
         if self._evaluated is None:
-            with contextlib.redirect_stdout(io.StringIO()):
-                evaluation = self._evaluator()
-                evaluation.evaluate()
-                evaluation.accumulate()
-                evaluation.summarize()
-            precision = np.asarray(evaluation.eval["precision"])[:, :, :, 0, -1]
-            self._evaluated = {"stats": evaluation.stats, "precision": precision}
+            self._evaluated = self._summary(self._truths)
         return self._evaluated
 
-    def _evaluator(self, **options: Any) -> COCOeval_faster:
+    def _summary(self, truths: list[dict[str, Any]]) -> dict[str, Any]:
+        with contextlib.redirect_stdout(io.StringIO()):
+            evaluation = self._evaluator(truths)
+            evaluation.evaluate()
+            evaluation.accumulate()
+            evaluation.summarize()
+        precision = np.asarray(evaluation.eval["precision"])[:, :, :, 0, -1]
+        return {"stats": evaluation.stats, "precision": precision}
+
+    def _evaluator(self, truths: list[dict[str, Any]], **options: Any) -> COCOeval_faster:
         categories = [{"id": k + 1, "name": name} for k, name in enumerate(self.classes)]
         images = [{"id": k + 1} for k in range(self._images)]
-        truth = COCO({"images": images, "annotations": self._truths, "categories": categories})
+        truth = COCO({"images": images, "annotations": truths, "categories": categories})
         return COCOeval_faster(truth, truth.loadRes(self._found), "bbox", print_function=_quiet, **options)
 
     def _precision(self) -> np.ndarray:
