@@ -11,7 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from scipy import stats
 
 from oneglance.config import Config, load_config
 from oneglance.errors import Problems
@@ -89,6 +91,15 @@ def spread(values: Sequence[float]) -> str:
     if len(values) == 1:
         return f"{values[0]:.4f}"
     return f"{statistics.mean(values):.4f} ± {statistics.stdev(values):.4f}"
+
+
+def difference(values: Sequence[float], base: Sequence[float] | None = None) -> str:
+    """Mean (less that of ``base``, pair by pair) with its 95% interval over seeds (Student), as text."""
+    found = np.subtract(values, 0.0 if base is None else base)
+    if len(found) < 2:
+        return f"{found.mean():+.4f}"
+    half = stats.t.ppf(0.975, len(found) - 1) * found.std(ddof=1) / len(found) ** 0.5
+    return f"{found.mean():+.4f} [{found.mean() - half:+.4f}, {found.mean() + half:+.4f}]"
 
 
 def table(rows: Mapping[str, Mapping[str, str]]) -> str:

@@ -16,10 +16,7 @@ import statistics
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from scipy import stats
-
-from common import PRETRAINED, arguments, config_of, spread, table, train_and_score
+from common import PRETRAINED, arguments, config_of, difference, spread, table, train_and_score
 
 REGIMES = {
     "weighted sum": ["balance.over=terms"],
@@ -29,15 +26,6 @@ REGIMES = {
     "uncertainty": ["balance.over=terms", "balance.method=uncertainty"],
 }
 FIGURES = ("map", "map50", "map_small", "map_medium", "map_large", "map_crowded", "map_apart")
-
-
-def difference(values: list[float], base: list[float]) -> str:
-    """Mean difference of the same seeds with its 95% interval, as text."""
-    found = np.subtract(values, base)
-    if len(found) < 2:
-        return f"{found.mean():+.4f}"
-    half = stats.t.ppf(0.975, len(found) - 1) * found.std(ddof=1) / len(found) ** 0.5
-    return f"{found.mean():+.4f} [{found.mean() - half:+.4f}, {found.mean() + half:+.4f}]"
 
 
 def main() -> None:
