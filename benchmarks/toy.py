@@ -9,7 +9,8 @@ float64, in both published settings:
 - ``cagrad``: f1 and f2 as they are, three starts, 100,000 steps, c = 0.5;
 - ``famo``: f1 times 0.1, five starts, 50,000 steps, c = 0.4.
 
-FAMO's weight decay is 0, as in its authors' own script for this problem (with 0.001 it stays in the valleys).
+``cagrad, own length`` is CAGrad's direction as long as the paper has it, where ours is scaled until the magnitudes of
+the factors sum to the number of tasks. FAMO's weight decay is 0, as in its authors' own script for this problem (with 0.001 it stays in the valleys).
 
 A run ends early when the point has stayed in the Pareto set for 2000 steps, or has moved by less than 0.001 in 10,000.
 Writes results/toy.json (each method as it is done; a method that is there is not run again) and docs/img/toy.png, and
@@ -53,7 +54,8 @@ PUBLISHED: dict[str, dict[str, int]] = {
         "sum": 4, "mgda": 5, "pcgrad": 4, "cagrad": 4, "imtl_g": 5, "nash_mtl": 5, "aligned_mtl": 5, "famo": 5,
     },
 }  # fmt: skip
-ALL = [name for name in (*LOSS_METHODS, *GRADIENT_METHODS) if name not in ("equal", "coupled")]
+PUBLISHED["cagrad"]["cagrad, own length"], PUBLISHED["famo"]["cagrad, own length"] = 3, 4
+ALL = [name for name in (*LOSS_METHODS, *GRADIENT_METHODS) if name not in ("equal", "coupled")] + ["cagrad, own length"]
 PARETO, WIDTH = -8.3552, 7.0  # the set: x2 = PARETO, |x1| <= WIDTH
 LR, EVERY, EPOCH, LEAST = 1e-3, 200, 1000, 5e-6
 
@@ -94,6 +96,7 @@ def reached(x1: float, x2: float) -> bool:
 def director(method: str, setting: dict[str, Any]) -> Callable[[np.ndarray, np.ndarray, int], np.ndarray]:
     """The direction [2] from losses [2], gradients [2, 2] and the step: the package's own methods, and the scale that
     Balance gives them."""
+    method, _, own = method.partition(", ")
     settings = BalanceSettings(method=method, c=setting["c"], gamma=0.0)
     if method == "graddrop":
 
@@ -110,7 +113,8 @@ def director(method: str, setting: dict[str, Any]) -> Callable[[np.ndarray, np.n
             alive = np.flatnonzero(np.diag(gramian) > 0)
             if len(alive) < 2:
                 return rows.sum(0)
-            direction: np.ndarray = by_gradients.factors(gramian, alive, step) @ rows
+            weights = by_gradients.weights if own else by_gradients.factors
+            direction: np.ndarray = weights(gramian, alive, step) @ rows
             return direction
 
         return weigh
