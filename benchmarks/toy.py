@@ -10,7 +10,8 @@ float64, in both published settings:
 - ``famo``: f1 times 0.1, five starts, 50,000 steps, c = 0.4.
 
 ``cagrad, own length`` is CAGrad's direction as long as the paper has it, where ours is scaled until the magnitudes of
-the factors sum to the number of tasks. FAMO's weight decay is 0, as in its authors' own script for this problem (with 0.001 it stays in the valleys).
+the factors sum to the number of tasks. FAMO's weight decay is 0, as in its authors' own script for this problem (with
+0.001 it stays in the valleys).
 
 A run ends early when the point has stayed in the Pareto set for 2000 steps, or has moved by less than 0.001 in 10,000.
 Writes results/toy.json (each method as it is done; a method that is there is not run again) and docs/img/toy.png, and

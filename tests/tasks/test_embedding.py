@@ -16,12 +16,14 @@ from oneglance.data.geometry import Frame
 from oneglance.errors import OneglanceError
 from oneglance.evaluation.api import evaluate_run, report
 from oneglance.formats.lfw_files import Pair, image_name
+from oneglance.manifest import Manifest
 from oneglance.model import load
 from oneglance.network.network import Network
 from oneglance.network.trunk import TrunkSettings
 from oneglance.recognition.draw import all_pairs
 from oneglance.recognition.protocol import auc, view2
 from oneglance.tasks import DetectionSettings, EmbeddingSettings, KeypointsSettings, create_tasks
+from oneglance.tasks import embedding as embedding_module
 from oneglance.tasks.base import Features, FeatureSpec
 from oneglance.tasks.embedding import PointEmbeddingHead
 from oneglance.tasks.embedding_metric import EmbeddingMetric
@@ -95,8 +97,6 @@ def test_from_people_to_scores_report_and_resumption(patterns, tmp_path):
 
 
 def _rows(folder: Path, split: str) -> list[Any]:
-    from oneglance.manifest import Manifest
-
     manifest = Manifest.read(folder / "manifest.arrow")
     return list(manifest.select(manifest.rows(split=split)))
 
@@ -137,6 +137,66 @@ def test_a_run_goes_on_from_another_with_other_people_or_frozen(patterns, tmp_pa
     before, after = (checkpoint.load(tmp_path / run / LAST)[0] for run in ("first", "third"))
     assert (before["heads.who.linear.weight"] == after["heads.who.linear.weight"]).all()
     assert (before["heads.who.norm.mean"] == after["heads.who.norm.mean"]).all()
+
+
+def test_a_discriminant_is_fitted_to_the_weights_that_are_kept_and_changes_nothing_else(patterns, tmp_path):
+    fitted = patterns | {"tasks": {"who": patterns["tasks"]["who"] | {"projection": "discriminant"}}}
+    run = train(fitted, base=tmp_path, out=tmp_path / "run", quiet=True)
+    plain = train(patterns, base=tmp_path, out=tmp_path / "plain", quiet=True)
+    weights, others = (checkpoint.load(one.folder / LAST)[0] for one in (run, plain))
+    # The trunk learns the same, to the bit.
+    for name, value in others.items():
+        assert (weights[name.replace("heads.who.", "heads.who.trained.")] == value).all(), name
+    train_people = {r.annotations["who"].name for r in _rows(run.folder, "train")}
+    matrix = weights["heads.who.matrix"]
+    assert matrix.shape[1] == 16
+    assert int((matrix.norm(dim=0) > 0).sum()) == min(16, len(train_people) - 1)
+    # A network that is loaded answers by it.
+    model = load(run.folder)
+    assert torch.equal(model.network.heads["who"].matrix, matrix)
+    vectors = torch.tensor(
+        np.stack([model(tmp_path / f"faces/P00/P00_000{k}.png")["who"].vector for k in (1, 2)] +
+                 [model(tmp_path / "faces/P01/P01_0001.png")["who"].vector])
+    )  # fmt: skip
+    assert vectors[0] @ vectors[1] > vectors[0] @ vectors[2]
+    # It needs no split `val`, is the same after an interruption, and a frozen head keeps it.
+    whole = fitted | {"splits": {"fractions": {"train": 1.0}}}
+    train(whole, base=tmp_path, out=tmp_path / "whole", quiet=True)
+    with pytest.raises(KeyboardInterrupt):
+        _interrupted(whole, tmp_path, tmp_path / "again")
+    resume(tmp_path / "again", quiet=True)
+    first, again = (checkpoint.load(tmp_path / one / LAST)[0] for one in ("whole", "again"))
+    assert first.keys() == again.keys()
+    assert all((first[name] == again[name]).all() for name in first)
+    frozen = whole | {
+        "train": whole["train"] | {"start": str(tmp_path / "whole"), "epochs": 1},
+        "tasks": {
+            "who": fitted["tasks"]["who"] | {"freeze": True},
+            "name": {"kind": "classification", "classes": [f"P{k:02}" for k in range(12)]},
+        },
+        "sources": [*whole["sources"], {"format": "folder", "root": "faces", "tasks": ["name"]}],
+    }
+    train(frozen, base=tmp_path, out=tmp_path / "frozen", quiet=True)
+    after = checkpoint.load(tmp_path / "frozen" / LAST)[0]
+    assert (after["heads.who.matrix"] == first["heads.who.matrix"]).all()
+
+
+def test_a_discriminant_is_made_of_whole_people(patterns, tmp_path, monkeypatch):
+    fitted = patterns | {"tasks": {"who": patterns["tasks"]["who"] | {"projection": "discriminant"}}}
+    run = train(fitted, base=tmp_path, out=tmp_path / "run", quiet=True)
+    manifest = Manifest.read(run.folder / "manifest.arrow")
+    task = create_tasks(parse_config(fitted, "here").tasks)["who"]
+    rows = manifest.rows(split="train")
+    assert len(task.fitted_on(manifest, rows)) == len(rows)
+    monkeypatch.setattr(embedding_module, "FITTED_ON", 10)
+    some = [manifest.record(row).annotations["who"].name for row in task.fitted_on(manifest, rows)]
+    assert len(some) == 8  # two people of four images
+    assert sorted(some.count(name) for name in set(some)) == [4, 4]
+
+
+def test_objects_have_no_discriminant():
+    with pytest.raises(ValueError, match="projection: `discriminant` is there for questions about images"):
+        EmbeddingSettings(on="things", projection="discriminant")
 
 
 @pytest.mark.parametrize("loss", ["arcface", "cosface", "triplet"])

@@ -173,13 +173,15 @@ class Network(nn.Module):
 
         A task that looks at another's points is told where they are, as that one finds them; it does not teach it.
         """
-        task = self.tasks[name]
-        read = task.settings.points_from
+        return self._said(name, self.heads[name], seen)
+
+    def _said(self, name: str, head: nn.Module, seen: Features | Tensor) -> Outputs:
+        read = self.tasks[name].settings.points_from
         points: tuple[Tensor, ...] = ()
         if read is not None:
             with torch.no_grad():
                 points = (self.tasks[read].places(self.heads[read](seen)),)
-        outputs: Outputs = self.heads[name](seen, *points)
+        outputs: Outputs = head(seen, *points)
         return outputs
 
     def of_objects(self, features: Features, rows: Tensor, boxes: Tensor, tasks: tuple[str, ...]) -> dict[str, Outputs]:
@@ -267,7 +269,7 @@ class Network(nn.Module):
 
     @cached_property
     def _looked_at(self) -> dict[str, set[str]]:
-        """By task on images, what its head looks at: ``deep``, the backbone's last map, or ``pyramid``."""
+        """By task on images, what its head looks at to learn: ``deep``, the backbone's last map, or ``pyramid``."""
         training = self.training
         self.eval()
         looked: set[str] = set()
@@ -290,7 +292,8 @@ class Network(nn.Module):
                     spec = self.sharing.specs[self.group_of[name]]
                     pyramid = {s: torch.zeros(1, c, 64 // s, 64 // s, device=device) for s, c in spec.pyramid}
                     looked.clear()
-                    self.ask(name, Watched(torch.zeros(1, spec.deep, 2, 2, device=device), pyramid))
+                    learner = self.tasks[name].learner(self.heads[name])
+                    self._said(name, learner, Watched(torch.zeros(1, spec.deep, 2, 2, device=device), pyramid))
                     found[name] = set(looked)
         self.train(training)
         return found

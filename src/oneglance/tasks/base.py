@@ -106,7 +106,8 @@ class Features:
     ``deep`` float [B, C, H/32, W/32]; ``level(s)`` float [B, C_s, H/s, W/s]. :meth:`of` narrows to the rows that a task
     is labelled for; a map is indexed only when a head asks for it. ``content``: where in the input each image lies, x1
     y1 x2 y2, float [B, 4]; None: all of it shows the image. ``images``: which of the batch's images the maps are of,
-    int64 [B] in ascending order; None: all. ``content`` is then of these alone.
+    int64 [B] in ascending order; None: all. ``content`` is then of these alone. ``backbone``: the backbone's maps,
+    finest first, the last of stride 32.
     """
 
     def __init__(
@@ -116,14 +117,16 @@ class Features:
         rows: Tensor | None = None,
         content: Tensor | None = None,
         images: Tensor | None = None,
+        backbone: Sequence[Tensor] = (),
     ) -> None:
         self._deep, self._pyramid, self._rows, self._content, self._images = deep, pyramid, rows, content, images
+        self._backbone = tuple(backbone)
 
     def of(self, rows: Tensor) -> Features:
         """The features of these images only; ``rows`` int64 [n], their places in the batch."""
         if len(rows) == len(self._deep):
             return self
-        return Features(self._deep, self._pyramid, self.places(rows), self._content)
+        return Features(self._deep, self._pyramid, self.places(rows), self._content, backbone=self._backbone)
 
     def places(self, rows: Tensor) -> Tensor:
         """Where in the maps the batch's images ``rows`` int64 [n] are, all of which the maps must show."""
@@ -140,6 +143,12 @@ class Features:
     def deep(self) -> Tensor:
         """The backbone's last map, float [n, C, H/32, W/32]."""
         return self._narrow(self._deep)
+
+    @property
+    def backbone(self) -> tuple[Tensor, ...]:
+        """The backbone's own maps, finest first, the last of stride 32: float [n, C_s, H/s, W/s] each. They are for
+        reading alone: gradients that tasks are compared by don't go this way."""
+        return tuple(self._narrow(one).detach() for one in self._backbone)
 
     @property
     def content(self) -> Tensor | None:
@@ -161,7 +170,7 @@ class PartedFeatures(Features):
 
     def __init__(self, parts: Mapping[str, Features]) -> None:
         first = next(iter(parts.values()))
-        super().__init__(first._deep, first._pyramid, first._rows, first._content, first._images)
+        super().__init__(first._deep, first._pyramid, first._rows, first._content, first._images, first._backbone)
         self._parts = dict(parts)
 
     def of(self, rows: Tensor) -> PartedFeatures:
@@ -255,6 +264,23 @@ class Task(ABC, Generic[S]):
 
     def learn_statistics(self, manifest: Manifest, rows: np.ndarray, head: nn.Module) -> None:
         """Put into the new head's buffers what it must know of the training labels (means, frequencies)."""
+
+    @property
+    def fits(self) -> bool:
+        """Whether its answers are fitted to training images each time that the trunk is to be scored or kept."""
+        return False
+
+    def learner(self, head: nn.Module) -> nn.Module:
+        """The part of its head that learns by steps."""
+        return head
+
+    def fitted_on(self, manifest: Manifest, rows: np.ndarray) -> np.ndarray:
+        """The rows that it is fitted on, of those that are labelled for it, so few that all can be held in memory."""
+        return rows
+
+    def fit(self, head: nn.Module, described: Tensor, labels: Sequence[Any]) -> None:
+        """Fit the head to what it described of n images, float [n, D], with these labels."""
+        raise NotImplementedError(f"{self.kind} is not fitted")
 
     @abstractmethod
     def encode(self, annotation: Any, frame: Frame) -> dict[str, np.ndarray]:

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -19,6 +19,8 @@ from oneglance.data.geometry import Frame
 from oneglance.errors import OneglanceError
 from oneglance.formats.lfw_files import Pair, read_pairs
 from oneglance.manifest import Manifest
+from oneglance.recognition.discriminant import discriminant
+from oneglance.recognition.draw import draw_people
 from oneglance.recognition.margin import batch_hard, margin_softmax
 from oneglance.recognition.neck import RowNorm, unit
 from oneglance.tasks.base import Features, FeatureSpec, Outputs, Statement, Targets, Task, TaskSettings
@@ -29,6 +31,10 @@ from oneglance.tasks.region_heads import RegionVector
 
 #: Margins where none is given: those of the papers, but for ArcFace's 0.5, which asks too much of small data sets.
 MARGIN = {"arcface": 0.3, "cosface": 0.2, "triplet": 0.3}
+
+
+#: A discriminant is made from so many images at most.
+FITTED_ON = 4096
 
 
 class EmbeddingSettings(TaskSettings):
@@ -52,6 +58,11 @@ class EmbeddingSettings(TaskSettings):
     sample: int | None = Field(
         None, ge=2, description="Compare with so many people a step, drawn at random (Partial FC); default: with all."
     )
+    projection: Literal["trained", "discriminant"] = Field(
+        "trained", description="How what is seen becomes a vector. `discriminant`: the loss teaches the trunk, and the "
+        "vectors are then made by a linear discriminant of the backbone's own maps, computed from the training images "
+        "before each evaluation; far better where training knows only some hundred people. (Not of objects.)"
+    )  # fmt: skip
     pairs: Path | None = Field(
         None, description="LFW pairs file to be scored by; default: pairs of the scored split, drawn by LFW's recipe."
     )
@@ -59,6 +70,12 @@ class EmbeddingSettings(TaskSettings):
     @property
     def points_from(self) -> str | None:
         return self.at
+
+    @model_validator(mode="after")
+    def _discriminant_of_images(self) -> EmbeddingSettings:
+        if self.projection == "discriminant" and self.on != "image":
+            raise ValueError("projection: `discriminant` is there for questions about images alone; leave it out")
+        return self
 
 
 class Vectors(nn.Module):
@@ -83,6 +100,66 @@ class Vectors(nn.Module):
         if not len(self.centres):
             state_dict[f"{prefix}centres"] = self.centres.detach()
         super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+class Discriminant(nn.Module):
+    """Of images: vectors by a linear discriminant of what the backbone's maps show at points, or as a whole.
+
+    In training, and until it is fitted, it answers as ``trained`` does, the head that the loss teaches the trunk by.
+    ``mean`` float32 [N], ``matrix`` float32 [N, D]; empty until then.
+    """
+
+    mean: Tensor
+    matrix: Tensor
+
+    def __init__(self, trained: EmbeddingHead | PointEmbeddingHead, dim: int) -> None:
+        super().__init__()
+        self.trained = trained
+        self.register_buffer("mean", torch.zeros(0))
+        self.register_buffer("matrix", torch.zeros(0, dim))
+        #: Whether it says what it sees, and no vectors.
+        self.describes = False
+
+    def forward(self, features: Features, *points: Tensor) -> Outputs:
+        """``{"vector": float32 [n, D]}``; where it describes, ``{"described": float32 [n, N]}``."""
+        if self.training or not (self.describes or len(self.mean)):
+            answer: Outputs = self.trained(features, *points)
+            return answer
+        described = self._describe(features, *points)
+        return {"described": described} if self.describes else {"vector": unit((described - self.mean) @ self.matrix)}
+
+    def fit(self, described: Tensor, people: Tensor) -> None:
+        """Take the discriminant of descriptors float [n, N] of these people, int64 [n]."""
+        mean, matrix = discriminant(described, people, self.matrix.shape[1])
+        self.mean, self.matrix = mean.to(self.mean.device), matrix.to(self.mean.device)
+
+    @staticmethod
+    def _describe(features: Features, points: Tensor | None = None) -> Tensor:
+        """Float32 [n, N]: each map at the points, or its mean over the image, brought to length 1."""
+        maps, content = features.backbone, features.content
+        if points is not None:
+            seen = [read_at(one, points).flatten(1) for one in maps]
+        elif content is None:
+            seen = [one.float().mean((2, 3)) for one in maps]
+        else:
+            strides = [32 >> k for k in reversed(range(len(maps)))]
+            seen = [pool_boxes(one.float(), content, stride) for one, stride in zip(maps, strides, strict=True)]
+        return torch.cat([unit(one) for one in seen], 1)
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        # As large as what is loaded: it is empty in what was not fitted yet.
+        for name in ("mean", "matrix"):
+            given = state_dict.get(prefix + name)
+            if given is not None:
+                setattr(self, name, torch.empty_like(given, device=self.mean.device))
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+def read_at(maps: Tensor, points: Tensor) -> Tensor:
+    """What maps [n, C, h, w] show at points float [n, K, 2], in shares of width and height, read between their cells:
+    float32 [n, C, K]."""
+    where = 2 * points[:, None] - 1
+    return F.grid_sample(maps.float(), where, align_corners=False, padding_mode="border")[:, :, 0]
 
 
 class EmbeddingHead(Vectors):
@@ -112,11 +189,7 @@ class AtPoints(nn.Module):
 
     def forward(self, maps: Sequence[Tensor], points: Tensor) -> Tensor:
         """Float32 [n, width] from maps float [n, C, h, w] and points float [n, K, 2] in shares of width and height."""
-        where = 2 * points[:, None] - 1
-        read = [
-            F.grid_sample(reduce(one).float(), where, align_corners=False, padding_mode="border")[:, :, 0]
-            for reduce, one in zip(self.reduce, maps, strict=True)
-        ]
+        read = [read_at(reduce(one), points) for reduce, one in zip(self.reduce, maps, strict=True)]
         rows: Tensor = self.norm(torch.cat(read, 1).flatten(1))
         return rows
 
@@ -190,6 +263,7 @@ class Embedding(Task[EmbeddingSettings]):
 
         Raises OneglanceError where there are fewer than two people, or one of them is to be tested on.
         """
+        head = self.learner(head)
         if not len(rows) or not isinstance(head, Vectors):
             return
         # The columns alone: a million whole records would take minutes.
@@ -220,9 +294,33 @@ class Embedding(Task[EmbeddingSettings]):
         return {"person": np.array(number, np.int64)}
 
     def head(self, spec: FeatureSpec) -> nn.Module:
-        if self.settings.at is not None:
-            return PointEmbeddingHead(spec, self.points_read, self.settings.dim)
-        return EmbeddingHead(spec, self.settings.dim)
+        dim = self.settings.dim
+        trained: EmbeddingHead | PointEmbeddingHead
+        if self.settings.at is None:
+            trained = EmbeddingHead(spec, dim)
+        else:
+            trained = PointEmbeddingHead(spec, self.points_read, dim)
+        return Discriminant(trained, dim) if self.settings.projection == "discriminant" else trained
+
+    @property
+    def fits(self) -> bool:
+        return self.settings.projection == "discriminant" and not self.settings.freeze
+
+    def learner(self, head: nn.Module) -> nn.Module:
+        return head.trained if isinstance(head, Discriminant) else head
+
+    def fitted_on(self, manifest: Manifest, rows: np.ndarray) -> np.ndarray:
+        """Whole people, until there are enough images."""
+        names = manifest.table[self.name].take(pa.array(rows)).to_pylist()
+        known = np.array([name is not None for name in names], bool)
+        _, people = np.unique([name for name in names if name is not None], return_inverse=True)
+        return rows[known][draw_people(people, FITTED_ON)]
+
+    def fit(self, head: nn.Module, described: Tensor, labels: Sequence[Identity]) -> None:
+        assert isinstance(head, Discriminant)
+        names = [label.name for label in labels]
+        number = {name: k for k, name in enumerate(dict.fromkeys(names))}
+        head.fit(described, torch.tensor([number[name] for name in names]))
 
     def of_object(self, item: Instance) -> Identity | None:
         return Identity(item.identity) if item.identity is not None else None

@@ -40,7 +40,8 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def take_over(network: Network, path: Path) -> list[str]:
-    """Put an earlier run's tensors of the same name and shape into ``network``; returns the names that were not found.
+    """Put an earlier run's tensors of the same name and shape into ``network`` (of any shape where that is empty yet);
+    returns the names that were not found.
 
     From a run with one trunk for all tasks, each trunk of another scheme of sharing takes the same.
     ``path``: the run's folder (its best weights, else its last) or a weights file. Raises OneglanceError where there is
@@ -57,7 +58,7 @@ def take_over(network: Network, path: Path) -> list[str]:
     fitting = {
         name: tensors[other]
         for name, other in theirs.items()
-        if other in tensors and tensors[other].shape == own[name].shape
+        if other in tensors and (tensors[other].shape == own[name].shape or not own[name].numel())
     }
     if not fitting:
         raise OneglanceError(f"train.start: nothing in {path} fits this network; is its trunk another one?")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -31,6 +32,7 @@ from oneglance.tasks.base import Task
 from oneglance.training import checkpoint
 from oneglance.training.clock import Clock
 from oneglance.training.draws import labelled_rows, training_batches
+from oneglance.training.fitting import fit_heads
 from oneglance.training.logs import Logs
 from oneglance.training.observer import Observer
 from oneglance.training.progress import TrainingProgress
@@ -130,6 +132,10 @@ class Training:
             device=self.fabric.device,
             group=self.group,
         )
+        #: Heads that are fitted to the averaged weights (see :mod:`oneglance.training.fitting`), and after how many
+        #: images of training they were.
+        self._fitted: dict[str, Tensor] = {}
+        self._fitted_after = -1
         self._history: list[dict[str, float]] = []
         self._best_at = -1
         self._stale = 0
@@ -358,22 +364,50 @@ class Training:
 
     def score(self, rows: np.ndarray) -> Scores:
         """Scores of the averaged weights on these rows of the manifest."""
-        size = self.settings.eval_size or self.settings.size
-        images = AnnotatedImages(self.manifest, self.tasks, size, sizes=self.settings.sizes)
-        workers = default_workers() if self.settings.workers is None else self.settings.workers
+        images, workers = self._for_scoring(self.tasks)
         loader = evaluation_batches(images, rows, self.settings.batch, workers)
         found = Problems()
-        own = {name: value.clone() for name, value in self.network.state_dict().items()}
-        self.network.load_state_dict(self.average.state)
-        try:
+        with self._averaged(found):
             scores, _ = evaluate(self.network, self.tasks, loader, self.fabric.device, problems=found, bf16=self.bf16)
-        finally:
-            self.network.load_state_dict(own)
         self._report(found)
         return scores
 
+    def _for_scoring(self, tasks: Mapping[str, Task[Any]]) -> tuple[AnnotatedImages, int]:
+        """The images as they are scored by these tasks, and how many workers load them."""
+        size = self.settings.eval_size or self.settings.size
+        images = AnnotatedImages(self.manifest, tasks, size, sizes=self.settings.sizes)
+        return images, default_workers() if self.settings.workers is None else self.settings.workers
+
+    @contextmanager
+    def _averaged(self, problems: Problems) -> Iterator[None]:
+        """The network with its averaged weights, heads fitted to them."""
+        own = {name: value.clone() for name, value in self.network.state_dict().items()}
+        self.network.load_state_dict(self.average.state | (self._fitted if self._fits_now else {}))
+        try:
+            if not self._fits_now:
+                fitted = {name: task for name, task in self.tasks.items() if task.fits}
+                images, workers = self._for_scoring(fitted)
+                self._fitted = fit_heads(
+                    self.network, fitted, images, self.fabric.device, batch=self.settings.batch, workers=workers,
+                    bf16=self.bf16, problems=problems,
+                )  # fmt: skip
+                self._fitted_after = self._clock.images
+            yield
+        finally:
+            self.network.load_state_dict(own)
+
+    @property
+    def _fits_now(self) -> bool:
+        """Whether the fitted heads go with the averaged weights as they are."""
+        return self._fitted_after == self._clock.images or not any(task.fits for task in self.tasks.values())
+
     def _save_weights(self, name: str) -> None:
-        checkpoint.save(self.folder / name, self.average.state, {"kind": "weights"})
+        if not self._fits_now:
+            found = Problems()
+            with self._averaged(found):
+                pass
+            self._report(found)
+        checkpoint.save(self.folder / name, self.average.state | self._fitted, {"kind": "weights"})
 
     def _save_state(self, step: int) -> None:
         tensors = checkpoint.pack(

@@ -115,7 +115,8 @@ def features_of(maps: list[Tensor], neck: nn.Module | None, content: Tensor | No
     levels to look at."""
     assert neck is None or isinstance(neck, Neck)
     pyramid: Mapping[int, Tensor] = {} if neck is None else Pyramid(maps, neck)
-    return Features(maps[-1], pyramid, content=None if content is None else narrowed(content, images), images=images)
+    seen = None if content is None else narrowed(content, images)
+    return Features(maps[-1], pyramid, content=seen, images=images, backbone=maps)
 
 
 def neck_in(own: nn.ModuleDict) -> nn.Module | None:

@@ -25,7 +25,8 @@ class Hard(Sharing):
         maps = self.backbone(images)
         pyramid = self.neck(maps)
         if cut is None:
-            return dict.fromkeys(wanted, Features(maps[-1], pyramid, content=content))
+            return dict.fromkeys(wanted, Features(maps[-1], pyramid, content=content, backbone=maps))
         cut.compare_at(maps if deep else list(pyramid.values()))
-        parted = Features(cut(maps[-1]), {stride: cut(level) for stride, level in pyramid.items()}, content=content)
+        levels = {stride: cut(level) for stride, level in pyramid.items()}
+        parted = Features(cut(maps[-1]), levels, content=content, backbone=maps)
         return dict.fromkeys(wanted, parted)
