@@ -186,11 +186,11 @@ def test_killed_while_a_file_is_written_nothing_is_half_there(
     with monkeypatch.context() as patched:
         if moment == "copy":
             patched.setattr(members.shutil, "copyfile", copy)
+        elif moment == "state":
+            patched.setattr(members, "_Reached", type("Reached", (Exception,), {"__init__": die}))
         else:
-            whole_of = {"state": members.checkpoint.facts_of, "result": trials.FoldResult.write}[moment]
-            where = members.checkpoint if moment == "state" else trials.FoldResult
-            name = "facts_of" if moment == "state" else "write"
-            patched.setattr(where, name, lambda *given: (die(), whole_of(*given))[1])
+            write = trials.FoldResult.write
+            patched.setattr(trials.FoldResult, "write", lambda *given: (die(), write(*given))[1])
         with pytest.raises(KeyboardInterrupt):
             evolve(config, out, members=4, every=2)
     assert comparable(evolve(config, out, members=4, every=2)) == comparable(whole)

@@ -25,7 +25,8 @@ _NUMBERS = {
     "sharing": ("strength",),
     "train": ("lr", "trunk_lr", "weight_decay", "clip"),
 }
-_MAY = ["tasks.TASK.weight", "balance.weights.TASK", *(f"{room}.{key}" for room in _NUMBERS for key in _NUMBERS[room])]
+#: What may change, as it is said to people.
+MAY = ["tasks.TASK.weight", "balance.weights.TASK", *(f"{room}.{key}" for room in _NUMBERS for key in _NUMBERS[room])]
 _DATA = "the data are read once, and all of a training learns from the same"
 _DRAWS = "which images come at a step, and how they are changed, follows from the seed and the step alone"
 _STEPS = "how many steps there are, and what each sees, is settled when the training begins"
@@ -62,7 +63,7 @@ def why_fixed(key: str) -> str:
     if weight or (len(parts) == 2 and parts[1] in _NUMBERS.get(parts[0], ())):
         return ""
     reason = next((why for start, why in _FIXED.items() if f"{key}.".startswith(f"{start}.")), "no such key is known")
-    return f"{reason}. What may change: {', '.join(_MAY)}"
+    return f"{reason}. What may change: {', '.join(MAY)}"
 
 
 def check_schedule(schedule: Schedule) -> None:

@@ -65,47 +65,53 @@ def _exchange(one: Slice, member: Member) -> str:
 
 
 def _progress(population: Population) -> Curves:
-    ends = np.array([one.end for one in population.slices], np.float64)
-    reached = np.array([one.reached for one in population.slices], np.float64)
-    reached[~np.isfinite(reached)] = np.nan
-    series = [Series(f"member {k}", ends, reached[:, k]) for k in range(reached.shape[1])]
+    slices = population.slices
+    lines: list[list[tuple[float, float]]] = []
+    for number, one in enumerate(slices):
+        for k, member in enumerate(one.members):
+            before = [(slices[number - 1].end, slices[number - 1].reached[member.parent])] if number else []
+            lines.append([*before, (one.end, one.reached[k])])
+    best = [(one.end, max(one.reached)) for one in slices]
+    series = [_joined("each member", lines)]
     if population.given:
-        given = np.array(population.given, np.float64)
-        series.append(Series("the given one", given[:, 0], given[:, 1]))
-    series.append(Series("the best at the time", ends, np.nanmax(reached, axis=1), main=True))
+        series.append(_joined("the given one", [population.given]))
+    series.append(_joined("the best at the time", [best], main=True))
     note = (
         "After each slice, the mean over tasks and folds of the scores as shares of those that the given configuration "
-        "has at its end. A line a member, which goes on from another's training where it takes that over."
+        "has at its end. A member's line comes from where it went on: its own place, or another's."
     )
     return Curves("progress", "Progress", note, "epoch", "share of the given scores", tuple(series))
 
 
 def _lines(population: Population) -> Curves:
-    """A line a member; where it takes over another's training, it comes from there."""
-    series = []
-    for k in range(len(population.slices[0].members)):
-        x, y = [], []
-        for one in population.slices:
-            x += [one.first, one.first, one.end]
-            y += [one.members[k].parent, k, k]
-        series.append(Series(f"member {k}", np.array(x, np.float64), np.array(y, np.float64)))
-    x = [at for one in population.slices for at in (one.first, one.end)]
-    y = [member.number for member in population.line for _ in range(2)]
-    series.append(Series(_MAIN, np.array(x, np.float64), np.array(y, np.float64), main=True))
-    note = "Where a member takes over another's training, its line comes from there. What was left ends at that place."
-    return Curves("lineage", "Whose training", note, "epoch", "member", tuple(series))
+    """A row a member; in the slice after it took over another's training, a line from there to its own row."""
+    slices = population.slices
+    members = [[(one.first, member.parent), (one.end, member.number)] for one in slices for member in one.members]
+    pairs = zip(slices, population.line, strict=True)
+    best = [[(one.first, member.parent), (one.end, member.number)] for one, member in pairs]
+    note = (
+        "A row a member. A slanting line: it left its own training, which ends there, and went on from that of the "
+        "member from whose row the line comes."
+    )
+    series = (_joined("each member", members), _joined(_MAIN, best, main=True))
+    return Curves("lineage", "Whose training", note, "epoch", "member", series)
 
 
 def _values(population: Population, key: str) -> Curves:
     slices = population.slices
-    x = np.array([at for one in slices for at in (one.first, one.end)], np.float64)
 
-    def steps(line: Sequence[Member]) -> np.ndarray:
-        values = [member.values[key] for member in line for _ in range(2)]
-        return np.array([math.nan if value is None else value for value in values], np.float64)
+    def steps(line: Sequence[Member]) -> list[tuple[float, float]]:
+        values = [math.nan if member.values[key] is None else member.values[key] for member in line]
+        return [(x, value) for one, value in zip(slices, values, strict=True) for x in (one.first, one.end)]
 
-    members = [[one.members[k] for one in slices] for k in range(len(slices[0].members))]
-    series = [Series(f"member {k}", x, steps(line)) for k, line in enumerate(members)]
-    series.append(Series(_MAIN, x, steps(population.line), main=True))
+    members = [steps([one.members[k] for one in slices]) for k in range(len(slices[0].members))]
     note = "The values that each member was trained with; the strong line is the schedule that came of it."
-    return Curves("value", key, note, "epoch", key, tuple(series))
+    series = (_joined("each member", members), _joined(_MAIN, [steps(population.line)], main=True))
+    return Curves("value", key, note, "epoch", key, series)
+
+
+def _joined(name: str, lines: Sequence[Sequence[tuple[float, float]]], *, main: bool = False) -> Series:
+    """Several lines as one series, with gaps between them; what is not finite is a gap too."""
+    points = np.array([point for line in lines for point in (*line, (math.nan, math.nan))], np.float64)
+    points[~np.isfinite(points)] = math.nan
+    return Series(name, points[:, 0], points[:, 1], main=main)
