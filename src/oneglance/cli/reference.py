@@ -351,9 +351,10 @@ _AUGMENT_SOURCES = """The keys of `augment`, for one source, by its name, **in p
 has the default, not the value in `augment`. An image that several sources label takes the first of them that has its
 own.
 """
+_MAY = ", ".join(f"`{key}`" for key in MAY)
 _SCHEDULE = f"""By dotted key, [share of the training, value]: from that share of all steps on the value holds, up to
 the key's next point; before the first one, the key's own value. `train.lr` is the highest rate of the usual course,
-which goes on beneath. Interrupted and resumed, a training is the same. What may change: {", ".join(f"`{k}`" for k in MAY)}.
+which goes on beneath. Interrupted and resumed, a training is the same. What may change: {_MAY}.
 `oneglance tune --method population` finds schedules.
 """
 _COMMANDS = f"""{_MADE.format("commands")}
