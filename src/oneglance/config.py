@@ -31,6 +31,7 @@ from oneglance.network.sharing.settings import MEANS, SHARED, SharingSettings, g
 from oneglance.network.trunk import TrunkSettings
 from oneglance.tasks import KINDS
 from oneglance.tasks.base import TaskSettings
+from oneglance.training.course import Schedule, by_share, check_schedule
 from oneglance.training.settings import TrainSettings
 
 MAX_YAML_BYTES = 1_000_000
@@ -80,6 +81,11 @@ class Config(BaseModel):
         default_factory=dict, description="Other random changes for some sources, by name; in place of `augment`."
     )
     train: TrainSettings = Field(default_factory=TrainSettings, description="The training loop.")
+    schedule: Schedule = Field(
+        default_factory=dict,
+        description="Other values of some keys later in the training: by dotted key, shares of the training from which "
+        "on a value holds, such as `tasks.answer.weight: [[0.5, 2.0]]`.",
+    )
 
     @field_validator("tasks", mode="before")
     @classmethod
@@ -131,7 +137,36 @@ class Config(BaseModel):
             self._check_on(name, task)
             self._check_points(name, task)
         self._check_sharing()
+        self._check_schedule()
         return self
+
+    def _check_schedule(self) -> None:
+        """Keys that may change, and have an effect, and values that they may take."""
+        check_schedule(self.schedule)
+        for key in self.schedule:
+            room, name = key.split(".")[0], key.split(".")[1]
+            weight = room == "tasks" or key.startswith("balance.weights.")
+            if room == "tasks" and name not in self.tasks:
+                raise ValueError(f"schedule.{key}: no task is called {name!r}{nearest(name, self.tasks)}")
+            if room == "tasks" and name in self.balance.weights:
+                raise ValueError(f"schedule.{key}: this task's weight is said by balance.weights.{name}; change that")
+            if weight and self.balance.method == "equal":
+                raise ValueError(f"schedule.{key}: with `balance.method: equal` no task has a weight of its own")
+        self.stages()
+
+    def stages(self) -> list[tuple[float, Config]]:
+        """What `schedule` makes of the configuration: shares of the training, rising, and the configuration that holds
+        from there on; those have no `schedule`."""
+        found: list[tuple[float, Config]] = []
+        data = self.model_dump(mode="json", exclude={"schedule"}) if self.schedule else {}
+        for share, values in by_share(self.schedule):
+            try:
+                for key, value in values.items():
+                    put(data, key, value, f"schedule.{key}")
+                found.append((share, Config.model_validate(copy.deepcopy(data))))
+            except ValidationError as error:
+                raise ValueError(f"schedule, from {share:g} on: {'; '.join(_lines(error, Config))}") from error
+        return found
 
     def _check_sharing(self) -> None:
         """Groups of tasks that are there, and something shared where gradients are to be compared."""

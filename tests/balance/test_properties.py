@@ -210,3 +210,18 @@ def test_half_precision_takes_the_same_way():
     with torch.autocast("cpu", torch.bfloat16):
         half = trunk(step(balance_of("nash_mtl", net), net, [images_of(EVERYWHERE)]))
     assert torch.cosine_similarity(whole, half, 0) > 0.98
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_weights_that_change_on_the_way_are_those_of_a_balance_that_had_them_from_the_start(method):
+    """From the same state, the step after the change is the step of another balance with the new weights."""
+    one, other = Small("abc"), Small("abc")
+    changed = balance_of(method, one)
+    step(changed, one, [images_of(PARTLY)], 0)
+    changed.end_epoch()
+    fresh = balance_of(method, other, weights={"a": 2.0, "b": 0.5, "c": 0.0})
+    fresh.load(changed.state())
+    changed.change(fresh.settings, {"a": 2.0, "b": 0.5, "c": 0.0})
+    assert changed.weights == fresh.weights
+    assert changed.state().keys() == fresh.state().keys()
+    assert_close(*(step(b, net, [images_of(PARTLY, seed=1)], 1) for b, net in ((changed, one), (fresh, other))), 0)

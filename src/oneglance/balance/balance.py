@@ -78,18 +78,7 @@ class Balance:
         self.names = tuple(split)
         self.terms = tuple(split.values())
         self.tasks = tuple(name if not terms else name.rpartition(".")[0] for name, terms in split.items())
-        own = {name: weights[task] for name, task in zip(self.names, self.tasks, strict=True)}
-        given = settings.weights
-        self.weights = [
-            1.0 if settings.method == "equal" else given.get(name, given.get(task, own[name]))
-            for name, task in zip(self.names, self.tasks, strict=True)
-        ]
-        if settings.method == "coupled":
-            first = {task: name for name, task in reversed(list(zip(self.names, self.tasks, strict=True)))}
-            self.weights = [
-                weight if name == first[task] else weight * settings.coupling
-                for name, task, weight in zip(self.names, self.tasks, self.weights, strict=True)
-            ]
+        self.weights = self._weights(weights)
         size = len(self.names)
         self.by_losses: losses.LossMethod | None = None
         self.by_gradients: gradients.GradientMethod | None = None
@@ -106,6 +95,30 @@ class Balance:
         #: Factors of the last step by task, and the cosines between the tasks' gradients where they were recorded.
         self.factors: Tensor = torch.ones(size)
         self.cosines: Tensor | None = None
+
+    def change(self, settings: BalanceSettings, weights: Mapping[str, float]) -> None:
+        """Go on with other weights and other numbers of the same method; what it keeps between steps stays."""
+        self.settings = settings
+        self.weights = self._weights(weights)
+        for method in (self.by_losses, self.by_gradients):
+            if method is not None:
+                method.settings = settings
+
+    def _weights(self, weights: Mapping[str, float]) -> list[float]:
+        """What each loss is weighted by, from the tasks' own weights by name."""
+        settings, given = self.settings, self.settings.weights
+        pairs = list(zip(self.names, self.tasks, strict=True))
+        found = [
+            1.0 if settings.method == "equal" else given.get(name, given.get(task, weights[task]))
+            for name, task in pairs
+        ]
+        if settings.method == "coupled":
+            first = {task: name for name, task in reversed(pairs)}
+            found = [
+                weight if name == first[task] else weight * settings.coupling
+                for (name, task), weight in zip(pairs, found, strict=True)
+            ]
+        return found
 
     # -- a step ------------------------------------------------------------------------------------------------------
 

@@ -29,6 +29,7 @@ from oneglance.formats.csv_table import CsvField
 from oneglance.network.sharing.settings import OWN_KEYS, SharingSettings
 from oneglance.tasks import KINDS
 from oneglance.tasks.base import TaskSettings
+from oneglance.training.course import MAY
 
 Overlay = Mapping[str, Any]
 
@@ -98,6 +99,7 @@ SECTION_EXAMPLES: dict[str, Overlay] = {
     "mixing": {"rule": "temperature", "weights": {"street": 0.5}},
     "train": {"eval_size": [384, 480], "trunk_lr": 0.2, "workers": 4, "patience": 5},
 }
+SCHEDULE_EXAMPLE: Overlay = {"tasks.answer.weight": [[0.25, 0.8], [0.5, 0.4]], "train.lr": [[0.5, 0.0003]]}
 #: The long form of `tasks` in a table's source: the keys that go together.
 CSV_EXAMPLES: dict[str, Overlay] = {
     "weather": {"column": "weather", "values": {1: "clear", 2: "rain"}},
@@ -156,6 +158,7 @@ def configuration() -> str:
                 parts.append(_yaml({name: example(model, SECTION_EXAMPLES.get(name, {}))}))
     parts += ["## `augment_sources`\n", _AUGMENT_SOURCES]
     parts.append(_yaml({"augment_sources": {"street": example(AugmentSettings, {"flip": 0.0, "rotate": 10.0})}}))
+    parts += ["## `schedule`\n", _SCHEDULE, _yaml({"schedule": SCHEDULE_EXAMPLE})]
     return "\n".join(parts).rstrip("\n") + "\n"
 
 
@@ -347,6 +350,12 @@ is read; each format has its section below. All formats have these keys:
 _AUGMENT_SOURCES = """The keys of `augment`, for one source, by its name, **in place of** `augment`: what is left out
 has the default, not the value in `augment`. An image that several sources label takes the first of them that has its
 own.
+"""
+_MAY = ", ".join(f"`{key}`" for key in MAY)
+_SCHEDULE = f"""By dotted key, [share of the training, value]: from that share of all steps on the value holds, up to
+the key's next point; before the first one, the key's own value. `train.lr` is the highest rate of the usual course,
+which goes on beneath. Interrupted and resumed, a training is the same. What may change: {_MAY}.
+`oneglance tune --method population` finds schedules.
 """
 _COMMANDS = f"""{_MADE.format("commands")}
 # Command reference

@@ -12,7 +12,7 @@ all tasks this is the usual "same epochs, same batch". Rounding always goes in t
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -98,6 +98,7 @@ def twin_config(config: Config, tasks: Sequence[str], budget: Budget) -> Config:
             "tasks": kept,
             "sources": tuple(_narrowed(one, tasks) for one in config.sources if set(one.tasks) & set(tasks)),
             "balance": balance.model_copy(update=narrowed),
+            "schedule": {key: points for key, points in config.schedule.items() if _about(key, kept)},
             # It has nobody to share with.
             "sharing": SharingSettings(),
             "mixing": config.mixing.model_copy(update={"epoch": budget.steps * budget.batch}),
@@ -106,6 +107,14 @@ def twin_config(config: Config, tasks: Sequence[str], budget: Budget) -> Config:
             ),
         }
     )
+
+
+def _about(key: str, kept: Container[str]) -> bool:
+    """Whether a key that changes over time is of these tasks, or of what a twin has as well."""
+    room, *names = key.split(".")
+    if room == "tasks" or names[0] == "weights":
+        return names[0 if room == "tasks" else 1] in kept
+    return room != "sharing"
 
 
 def _narrowed(source: SourceSettings, tasks: Sequence[str]) -> SourceSettings:

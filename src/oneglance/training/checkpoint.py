@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,14 +29,23 @@ def save(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) ->
 
 def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Read what :func:`save` wrote. Raises OneglanceError where the file is missing or is something else."""
+    return _open(path, lambda file: {name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118 (not a dict)
+
+
+def _open(path: Path, tensors: Callable[[Any], dict[str, Tensor]]) -> tuple[dict[str, Tensor], dict[str, Any]]:
     if not path.is_file():
         raise OneglanceError(f"{path}: no such file")
     try:
         with safe_open(path, framework="pt") as file:
             facts = json.loads((file.metadata() or {})["oneglance"])
-            return {name: file.get_tensor(name) for name in file.keys()}, facts  # noqa: SIM118 (not a dict)
+            return tensors(file), facts
     except (SafetensorError, KeyError, ValueError) as error:
         raise OneglanceError(f"{path}: not a file that oneglance wrote ({error})") from error
+
+
+def facts_of(path: Path) -> dict[str, Any]:
+    """The facts alone of what :func:`save` wrote. Raises OneglanceError as :func:`load` does."""
+    return _open(path, lambda file: {})[1]
 
 
 def take_over(network: Network, path: Path) -> list[str]:

@@ -36,7 +36,7 @@ from oneglance.training.fitting import fit_heads
 from oneglance.training.logs import Logs
 from oneglance.training.observer import Observer
 from oneglance.training.progress import TrainingProgress
-from oneglance.training.schedule import AveragedWeights, create_optimizer, learning_rate
+from oneglance.training.schedule import AveragedWeights, Stages, create_optimizer, learning_rate, set_rates
 from oneglance.training.settings import TrainSettings
 
 logger = logging.getLogger(__name__)
@@ -123,9 +123,12 @@ class Training:
             self.tasks[name].learn_statistics(manifest, rows, self.network.heads[name])
         self.optimizer = create_optimizer(self.network, self.settings)
         self.average = AveragedWeights(self.network, self.settings.ema, self.total)
+        self._stages = Stages(config, self.total)
+        #: The configuration that holds at the step: its weights, rates and other numbers may change.
+        self.now = config
         self.balance = Balance(
             self.config.balance,
-            {name: task.settings.weight for name, task in self.tasks.items() if not task.settings.freeze},
+            _own_weights(config),
             parts={name: task.settings.parts for name, task in self.tasks.items()},
             shared=self.network.shared_parameters(),
             seed=self.settings.seed,
@@ -204,6 +207,7 @@ class Training:
                 self._report(batch.problems)
             if any(batch.rows for batch in batches) or self.group.world > 1:
                 moved = [batch.to(self.fabric.device) for batch in batches]
+                self._change(step)
                 self._observe(moved, step, epoch, logs)
                 made = self._step(moved, step)
                 # The look at the previous step's loss does not make the device wait for this one's.
@@ -227,6 +231,13 @@ class Training:
         self._check(pending)
         self.balance.end_epoch()
         return {name: float(torch.stack(values).mean()) for name, values in sums.items()}
+
+    def _change(self, step: int) -> None:
+        """Take on what the schedule says for a step, where that is another stage than the last step's."""
+        if (now := self._stages.at(step)) is not self.now:
+            self.now = now
+            set_rates(self.optimizer, self.network, now.train)
+            self.balance.change(now.balance, _own_weights(now))
 
     def _observe(self, batches: list[Batch], step: int, epoch: int, logs: Logs) -> None:
         """Note what the observer sees of a step that is about to be made."""
@@ -294,7 +305,7 @@ class Training:
         self.group.sum_gradients(self.network.parameters())
         tied = self._tie()
         total = total + torch.stack([*tied.values(), torch.zeros_like(total)]).sum()
-        norms = [torch.nn.utils.clip_grad_norm_(apart, self.settings.clip) for apart in self.network.apart()]
+        norms = [torch.nn.utils.clip_grad_norm_(apart, self.now.train.clip) for apart in self.network.apart()]
         self._optimizer.step()
         if self.network.tie is not None and (step + 1) % (self.config.sharing.every or 1) == 0:
             self.network.tie.learn()
@@ -303,7 +314,7 @@ class Training:
 
     def _tie(self) -> dict[str, Tensor]:
         """Add the gradient of what ties the trunks' weights, which is the same in all processes; returns its value."""
-        settings = self.config.sharing
+        settings = self.now.sharing
         if self.network.tie is None or not settings.strength:
             return {}
         term = settings.strength * self.network.tie.term()
@@ -453,6 +464,11 @@ def best_scores(history: list[dict[str, float]], tasks: Mapping[str, Task[Any]])
         values = [one[name] for one in history if math.isfinite(one[name])]
         best[name] = (max if task.higher_is_better else min)(values) if values else math.nan
     return best
+
+
+def _own_weights(config: Config) -> dict[str, float]:
+    """The weights that the tasks that are trained have of themselves."""
+    return {name: task.weight for name, task in config.tasks.items() if not task.freeze}
 
 
 def _floats(terms: Mapping[str, Mapping[str, Tensor]]) -> dict[str, dict[str, float]]:

@@ -1,13 +1,15 @@
-"""Learning rates over the steps, averaged weights, and which parameters get which rate."""
+"""Learning rates over the steps, what else changes over them, averaged weights, and which parameters get which rate."""
 
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from oneglance.config import Config
 from oneglance.network.network import Network
 from oneglance.training.settings import TrainSettings
 
@@ -28,8 +30,6 @@ PRETRAINED_LR = 0.2
 
 def create_optimizer(network: Network, settings: TrainSettings) -> torch.optim.AdamW:
     """AdamW; the backbone has a rate of its own, norms and biases no decay, frozen parameters no place."""
-    own = PRETRAINED_LR if network.trunk.pretrained else 1.0
-    trunk_lr = own if settings.trunk_lr is None else settings.trunk_lr
     trunk = {id(parameter) for parameter in network.backbone_parameters()}
     undecayed = {id(parameter) for parameter in network.undecayed()}
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
@@ -37,12 +37,35 @@ def create_optimizer(network: Network, settings: TrainSettings) -> torch.optim.A
         if parameter.requires_grad:
             decays = parameter.ndim > 1 and id(parameter) not in undecayed
             groups.setdefault((id(parameter) in trunk, decays), []).append(parameter)
-    described: list[dict[str, Any]] = []
-    for (in_trunk, decays), parameters in groups.items():
-        lr = settings.lr * (trunk_lr if in_trunk else 1.0)
-        decay = settings.weight_decay if decays else 0.0
-        described.append({"params": parameters, "lr": lr, "base_lr": lr, "weight_decay": decay})
-    return FusedAdamW(described, betas=(0.9, 0.99), fused=True)
+    described: list[dict[str, Any]] = [
+        {"params": parameters, "in_trunk": in_trunk, "decays": decays}
+        for (in_trunk, decays), parameters in groups.items()
+    ]
+    optimizer = FusedAdamW(described, betas=(0.9, 0.99), fused=True)
+    set_rates(optimizer, network, settings)
+    return optimizer
+
+
+def set_rates(optimizer: torch.optim.Optimizer, network: Network, settings: TrainSettings) -> None:
+    """Each group's highest rate (``base_lr``) and its decay, as the settings say."""
+    own = PRETRAINED_LR if network.trunk.pretrained else 1.0
+    trunk_lr = own if settings.trunk_lr is None else settings.trunk_lr
+    for group in optimizer.param_groups:
+        group["lr"] = group["base_lr"] = settings.lr * (trunk_lr if group["in_trunk"] else 1.0)
+        group["weight_decay"] = settings.weight_decay if group["decays"] else 0.0
+
+
+class Stages:
+    """Which configuration holds at a step of ``total``: the given one, or what its `schedule` makes of it."""
+
+    def __init__(self, config: Config, total: int) -> None:
+        later = [(round(share * total), stage) for share, stage in config.stages()]
+        self._first = [0, *(step for step, _ in later)]
+        self._configs = [config, *(stage for _, stage in later)]
+
+    def at(self, step: int) -> Config:
+        """The configuration that holds at a step, the same object from one change to the next."""
+        return self._configs[bisect_right(self._first, step) - 1]
 
 
 class FusedAdamW(torch.optim.AdamW):

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import torch
 
@@ -18,28 +17,36 @@ from oneglance.evidence.plan import read_given
 from oneglance.evidence.twins import tasks_with_twins
 from oneglance.evidence.verdict import LEVEL
 from oneglance.ingest import write_problems
+from oneglance.tuning.baseline import history_of, train_baseline
+from oneglance.tuning.evolution import Evolution, Population
 from oneglance.tuning.folds import Folds
 from oneglance.tuning.grid import check_grid
 from oneglance.tuning.judge import Judgement, judge
 from oneglance.tuning.page import write_page
+from oneglance.tuning.population import check_space, ends_of
 from oneglance.tuning.results import Point, points_of, write_results
 from oneglance.tuning.search import STEPS, Claim, Method, Pruned, Pruning, Search, lock_of, need_optuna
 from oneglance.tuning.settings import Asked, check_folder, open_folder
 from oneglance.tuning.space import Dimension, Space, Value, parse_space, text, weight_dimensions
-from oneglance.tuning.trials import FoldResult, Trials, key_of, relative
+from oneglance.tuning.together import Waiting
+from oneglance.tuning.trials import FoldResult, Trials, relative
+
+if TYPE_CHECKING:
+    from optuna import Study
 
 PAGE, RESULTS, BEST, PROBLEMS = "tune.html", "results.json", "best.yaml", "problems.csv"
 #: Trials where nothing else is said, and a grid does not say it.
 TRIALS = 20
-#: Seconds between looks at what other processes do.
-_PATIENCE = 2.0
+#: Members of a population, and slices of their training, where nothing else is said.
+MEMBERS, SLICES = 8, 8
 
 
 @dataclass(frozen=True)
 class Tuning:
     """What came of a search: ``folder``, its ``page`` and ``results`` (JSON); ``best_config``: the YAML of the best
     configuration, None where none was better than the one that was given; ``points``: all trials; ``best``: the best of
-    them; ``judgement``: the best against the given one on images that no trial saw."""
+    them; ``judgement``: the best against the given one on images that no trial saw. ``population``: what came of one;
+    its ``points`` are the members at their end."""
 
     folder: Path
     page: Path
@@ -56,6 +63,7 @@ class Tuning:
     judgement: Judgement | None
     level: float
     exhausted: bool
+    population: Population | None = None
 
 
 def tune(
@@ -67,7 +75,9 @@ def tune(
     method: Method = "tpe",
     trials: int | None = None,
     folds: int = 3,
-    pruning: Pruning = "median",
+    pruning: Pruning | None = None,
+    members: int | None = None,
+    every: int | None = None,
     seeds: int = 3,
     out: str | Path | None = None,
     level: float = LEVEL,
@@ -81,6 +91,9 @@ def tune(
     share of the given configuration's. At the end the best and the given one are trained on all folds and scored on
     the part that no trial saw. The split `test` is not touched.
 
+    A population has members in place of trials; they are trained side by side, and what is sought is a schedule: values
+    over time, in the configuration's `schedule`.
+
     The folder may be shared by several processes; each takes the next trial. One that was killed is gone on with.
 
     Args:
@@ -88,11 +101,13 @@ def tune(
         vary: ``KEY=VALUES`` each (see :mod:`oneglance.tuning.space`), YAML files with a mapping, or a mapping.
         overrides: dotted keys, such as ``train.epochs=10``.
         weights: vary the weights of all tasks, from a fourth of their own to four times that.
-        method: ``tpe``, ``random`` or ``grid``.
+        method: ``tpe``, ``random``, ``grid`` or ``population``.
         trials: in all, beside the given configuration; default: the whole grid, else 20.
         folds: at least 2.
-        pruning: ``median`` stops a trial that is behind half of those that came to their end, ``hyperband`` by
-            brackets, ``none`` not at all.
+        pruning: ``median`` (the default) stops a trial that is behind half of those that came to their end,
+            ``hyperband`` by brackets, ``none`` not at all.
+        members: of a population, at least 2; default: 8.
+        every: of a population, epochs of a slice; default: an eighth of all.
         seeds: trainings of each side at the end.
         out: the folder, new or to be gone on with; default: ``runs/tune-<name>``.
         level: of the intervals at the end.
@@ -101,11 +116,18 @@ def tune(
 
     Raises OneglanceError where something is wrong with the input, or the folder holds something else.
     """
-    for name, value, known in (("method", method, get_args(Method)), ("pruning", pruning, get_args(Pruning))):
+    for name, value, known in (("method", method, get_args(Method)), ("pruning", pruning, (*get_args(Pruning), None))):
         if value not in known:
-            raise OneglanceError(f"{name} {value!r}: must be one of {', '.join(known)}{nearest(value, known)}")
-    for name, number, least in (("folds", folds, 2), ("seeds", seeds, 1), ("trials", trials or 1, 1)):
-        if number < least:
+            words = [one for one in known if one is not None]
+            raise OneglanceError(f"{name} {value!r}: must be one of {', '.join(words)}{nearest(str(value), words)}")
+    _check_options(method, {"trials": trials, "pruning": pruning}, {"members": members, "every": every})
+    for name, number, least in (
+        ("folds", folds, 2),
+        ("seeds", seeds, 1),
+        ("trials", trials, 1),
+        ("members", members, 2),
+    ):
+        if number is not None and number < least:
             raise OneglanceError(f"--{name} {number}: must be at least {least}")
     need_optuna()
     path = Path(config)
@@ -116,22 +138,49 @@ def tune(
     own = parse_space(vary, given.config)
     wanted = [one for one in weight_dimensions(given.config) if weights and one.key not in {d.key for d in own}]
     space = Space(given.config, [*own, *wanted])
+    evolves = method == "population"
     if method == "grid":
         check_grid(space.dimensions)
+    if evolves:
+        check_space(space)
+        members = MEMBERS if members is None else members
+        every = max(1, round(given.config.train.epochs / SLICES)) if every is None else every
+        ends_of(given.config.train.epochs, every)
     parts = Folds(given.data.manifest, tasks_with_twins(given.config), folds, given.config.train.seed)
-    asked = Asked(given.config, given.data.fingerprint, space.dimensions, method, pruning, folds)
-    open_folder(folder, asked)
-    search = Search(folder, space, method, pruning, _count(trials, method, space), STEPS * folds)
-    worker = _Worker(folder, search, Trials(folder, parts, quiet=quiet), folds, say)
-    try:
-        baseline = worker.baseline()
-        worker.work(baseline)
-        if given.problems or worker.trials.problems:
-            _note([given.problems, worker.trials.problems], folder / PROBLEMS)
-        points = points_of(search, worker.trials, baseline)
-        return _finish(folder, space, method, parts, worker, baseline, points, given.base, seeds, level, quiet, say)
-    finally:
-        worker.release()
+    stopping: Pruning = pruning or ("none" if evolves else "median")
+    open_folder(
+        folder, Asked(given.config, given.data.fingerprint, space.dimensions, method, stopping, folds, members, every)
+    )
+    made = Trials(folder, parts, quiet=quiet)
+    baseline = train_baseline(folder, made, space.base, folds, say)
+    if members is not None and every is not None:
+        evolution = Evolution(folder, space, parts, members, every, quiet=quiet, say=say)
+        population = evolution.run(baseline)
+        found = Found(population.points, lambda point: population.config, population=population)
+        seen = [given.problems, made.problems, evolution.problems]
+    else:
+        search = Search(folder, space, method, stopping, _count(trials, method, space), STEPS * folds)
+        search.add_baseline(history_of(baseline, space.base))
+        worker = _Worker(search, made, folds, say)
+        try:
+            worker.work(baseline)
+        finally:
+            worker.release()
+        points = points_of(search, made, baseline)
+        found = Found(points, lambda point: space.config(point.values), search.study, search.exhausted)
+        seen = [given.problems, made.problems]
+    if any(seen):
+        _note(seen, folder / PROBLEMS)
+    return _finish(folder, space, method, parts, baseline, found, given.base, seeds, level, quiet, say)
+
+
+def _check_options(method: str, of_trials: dict[str, Any], of_population: dict[str, Any]) -> None:
+    """Raises OneglanceError where an option is given that the method has no use for."""
+    evolves = method == "population"
+    for name, value in (of_trials if evolves else of_population).items():
+        if value is not None:
+            other = "--members and --every say its size" if evolves else "it is one of --method population"
+            raise OneglanceError(f"--{name}: `--method {method}` has no use for it; {other}")
 
 
 def _count(trials: int | None, method: str, space: Space) -> int:
@@ -141,11 +190,23 @@ def _count(trials: int | None, method: str, space: Space) -> int:
     return int(space.size) if method == "grid" and not pyramid else TRIALS
 
 
+@dataclass(frozen=True)
+class Found:
+    """What a search came to: all ``points``, the configuration of one that came to its end, Optuna's study where there
+    is one, whether nothing new is left, and the population, where there is one."""
+
+    points: list[Point]
+    config: Callable[[Point], Config]
+    study: Study | None = None
+    exhausted: bool = False
+    population: Population | None = None
+
+
 class _Worker:
     """One process at work on a search."""
 
-    def __init__(self, folder: Path, search: Search, trials: Trials, folds: int, say: Callable[[str], None]) -> None:
-        self.folder, self.search, self.trials, self.folds, self.say = folder, search, trials, folds, say
+    def __init__(self, search: Search, trials: Trials, folds: int, say: Callable[[str], None]) -> None:
+        self.search, self.trials, self.folds, self.say = search, trials, folds, say
         self._held: list[Any] = []
 
     def release(self) -> None:
@@ -154,73 +215,23 @@ class _Worker:
             lock.release()
         self._held = []
 
-    def baseline(self) -> list[FoldResult]:
-        """What the given configuration scores on each fold; each fold is trained by whoever comes first."""
-        from filelock import Timeout
-
-        base = self.search.space.base
-        key = key_of(base)
-        found: dict[int, FoldResult] = {}
-        told = False
-        while len(found) < self.folds:
-            for fold in range(self.folds):
-                known = self.trials.known(key, fold)
-                if known is None and fold not in found:
-                    lock = lock_of(self.folder, f"baseline-{fold + 1}")
-                    try:
-                        with lock.acquire(timeout=0):
-                            self.say(f"the configuration as it is, fold {fold + 1} of {self.folds}")
-                            known = self.trials.run(base, fold)
-                    except Timeout:
-                        continue
-                if known is not None:
-                    found[fold] = known
-            if len(found) < self.folds:
-                self._wait("others train the configuration as it is", told)
-                told = True
-        results = [found[fold] for fold in range(self.folds)]
-        for result in results:
-            if result.broke:
-                raise OneglanceError(f"the configuration as it is can't be trained: {result.broke}")
-        for name in sorted({name for one in results for name, value in one.scores.items() if not value > 0}):
-            self.say(
-                f"task {name!r}: the configuration as it is scores nothing on a fold, so that no trial can be said to "
-                "be better at it there; more epochs would help"
-            )
-        history: dict[int, float] = {}
-        total = 0.0
-        for fold, result in enumerate(results):
-            for share, own in result.history:
-                value = (total + relative(own, result.scores, base)) / self.folds if share < 1 else None
-                if value is not None and value == value:
-                    history[STEPS * fold + round(STEPS * share)] = value
-            total += relative(result.scores, result.scores, base)
-            history[STEPS * (fold + 1)] = total / self.folds
-        self.search.add_baseline(history)
-        return results
-
     def work(self, baseline: list[FoldResult]) -> None:
         """Make trials until all are made, by this process or by others."""
-        told = False
+        wait: Waiting | None = None
         while True:
             claim = self.search.claim()
             if claim is None:
                 if not self.search.elsewhere:
                     break
-                self._wait(f"others are at {self.search.elsewhere} trials", told)
-                told = True
+                wait = wait or Waiting(f"others are at {self.search.elsewhere} trials", self.say)
+                wait()
                 continue
-            told = False
+            wait = None
             self._held.append(claim.lock)
             self._one(claim, baseline)
             self.release()
         if self.search.exhausted:
             self.say("every configuration that the keys and values allow was tried")
-
-    def _wait(self, why: str, told: bool) -> None:
-        if not told:
-            self.say(f"waiting: {why}")
-        time.sleep(_PATIENCE)
 
     def _one(self, claim: Claim, baseline: list[FoldResult]) -> None:
         said = " ".join(f"{key}={text(value)}" for key, value in claim.values.items())
@@ -285,9 +296,8 @@ def _finish(
     space: Space,
     method: str,
     parts: Folds,
-    worker: _Worker,
     baseline: list[FoldResult],
-    points: list[Point],
+    found: Found,
     base: Path,
     seeds: int,
     level: float,
@@ -296,23 +306,24 @@ def _finish(
 ) -> Tuning:
     """Judge the best trial, and write everything down; one process at a time."""
     given = Point.of_baseline(space, baseline)
-    ended = [one for one in points if one.state == "complete"]
+    ended = [one for one in found.points if one.state == "complete"]
     best = max(ended, key=lambda one: one.value, default=None)
     best = best if best is not None and best.value > given.value and best.key != given.key else None
     with lock_of(folder, "judge"):
         judged = None
         best_config = None
         if best is not None:
-            config = space.config(best.values)
+            config = found.config(best)
             best_config = _keep_best(folder / BEST, config, best.number, say)
             judged = judge(folder, space.base, config, best.key, parts, base, seeds, level, quiet=quiet, say=say)
         tuning = Tuning(
             folder, folder / PAGE, folder / RESULTS, space.dimensions, method, parts.count, parts.sizes(),
-            given.tasks_of(space.base), given, points, best, best_config, judged, level, worker.search.exhausted,
+            given.tasks_of(space.base), given, found.points, best, best_config, judged, level, found.exhausted,
+            found.population,
         )  # fmt: skip
         write_results(tuning)
         problems = Problems()
-        write_page(tuning, worker.search.study, problems)
+        write_page(tuning, found.study, problems)
         for problem in problems:
             say(str(problem))
     return tuning

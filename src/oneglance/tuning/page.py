@@ -18,6 +18,7 @@ from oneglance.evidence.page import costs, forest, scores
 from oneglance.evidence.study import duration
 from oneglance.tasks.charts import Bars, Cloud, Parallel, Series
 from oneglance.training.machine import machine
+from oneglance.tuning.evolution_page import charts, in_stages, slices_table
 from oneglance.tuning.front import front, importances
 from oneglance.tuning.results import Point
 from oneglance.tuning.space import Dimension, text
@@ -32,7 +33,7 @@ _MOST_PAIRS = 15
 _GIVEN = "the configuration as it was"
 
 
-def write_page(tuning: Tuning, study: Study, problems: Problems) -> None:
+def write_page(tuning: Tuning, study: Study | None, problems: Problems) -> None:
     """Write ``tuning.page`` and PNGs of its plots into the folder ``plots`` beside it; plots that can't be written are
     noted in ``problems``."""
     album = Album(tuning.folder / "plots", problems)
@@ -41,7 +42,7 @@ def write_page(tuning: Tuning, study: Study, problems: Problems) -> None:
         section("The answer", "answer", *_answer(tuning, album)),
         section("The search", "search", *_search(tuning, study, album)),
         section("Trade-offs between tasks", "front", *_fronts(tuning, album)),
-        section("All trials", "trials", *_trials(tuning)),
+        section("All trials" if tuning.population is None else "All members", "trials", *_trials(tuning)),
     ]
     write(tuning.page, document("oneglance: tune", tag("main", *parts)))
 
@@ -50,6 +51,8 @@ def in_words(tuning: Tuning) -> str:
     """What came of the search, in a sentence or two."""
     ended = sum(one.state == "complete" for one in tuning.points)
     count = f"{len(tuning.points)} trials ({ended} to their end)"
+    if tuning.population is not None:
+        count = f"a population of {len(tuning.points)}, in {len(tuning.population.slices)} slices"
     if tuning.judgement is None or tuning.best is None:
         return (
             f"In {count} no configuration was found that is better on the folds than the one that was given, so there "
@@ -60,8 +63,9 @@ def in_words(tuning: Tuning) -> str:
 
 def _header(tuning: Tuning) -> Html:
     tasks = f"{len(tuning.tasks)} task{'s' if len(tuning.tasks) != 1 else ''}"
+    each = "trial" if tuning.population is None else "member of a population"
     what = (
-        f"Settings were varied to find better ones for {tasks} together. Each trial was trained {tuning.folds} times, "
+        f"Settings were varied to find better ones for {tasks} together. Each {each} was trained {tuning.folds} times, "
         f"on all but one of {tuning.folds} folds ({', '.join(f'{n:,}' for n in tuning.sizes[:-1])} images), and scored "
         f"on that one. {tuning.sizes[-1]:,} images were kept away from the search to judge its outcome. The split "
         "`test` was not touched."
@@ -77,7 +81,10 @@ def _answer(tuning: Tuning, album: Album) -> list[Html]:
     if best is None:
         return parts
     own = tuning.baseline.values
-    rows = [(key, text(own[key]) if own[key] is not None else "–", text(value)) for key, value in best.values.items()]
+    now = {key: text(value) for key, value in best.values.items()}
+    if (evolved := tuning.population) is not None:
+        now = {key: in_stages(evolved.line, evolved.slices, key) for key in now}
+    rows = [(key, text(own[key]) if own[key] is not None else "–", value) for key, value in now.items()]
     parts.append(table(("key", "was", "is now"), rows, words=(0, 1, 2)))
     if tuning.best_config is not None:
         parts.append(tag("p", f"The whole configuration is in {tuning.best_config.name}."))
@@ -96,7 +103,11 @@ def _answer(tuning: Tuning, album: Album) -> list[Html]:
     return parts
 
 
-def _search(tuning: Tuning, study: Study, album: Album) -> list[Html]:
+def _search(tuning: Tuning, study: Study | None, album: Album) -> list[Html]:
+    if study is None:
+        assert tuning.population is not None, "what is no population is a study"
+        drawn = charts(tuning.population, [one.key for one in tuning.dimensions], album)
+        return [tag("div", *drawn, class_="charts"), *slices_table(tuning.population)]
     ended = [one for one in tuning.points if math.isfinite(one.value)]
     parts: list[Html] = []
     if ended:
@@ -198,11 +209,13 @@ def _trials(tuning: Tuning) -> list[Html]:
         state = one.state if not one.reason else f"{one.state}: {one.reason}"
         rows.append((_name(one), *said, one.value, *figures, duration(one.seconds), state))
     arrows = [f"{name} ({score} {'↑' if up else '↓'})" for name, (score, up) in tuning.tasks.items()]
-    headings = ("trial", *keys, "outcome", *arrows, "time", "")
+    headings = ("trial" if tuning.population is None else "member", *keys, "outcome", *arrows, "time", "")
     note = (
         "Scores are means over the folds that a trial finished. A trial that was stopped (pruned) has no outcome. "
         f"Method: {tuning.method}."
     )
+    if tuning.population is not None:
+        note = "Values and scores are those at the end; what was before, a member may have taken over from another."
     if tuning.exhausted:
         note += " Every configuration that the keys and values allow was tried."
     made = f"{datetime.now().astimezone():%Y-%m-%d %H:%M %Z}; oneglance {version('oneglance')}; {machine()}"

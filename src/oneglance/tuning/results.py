@@ -18,6 +18,7 @@ from oneglance.tuning.trials import FoldResult, Trials, key_of
 
 if TYPE_CHECKING:
     from oneglance.tuning.api import Tuning
+    from oneglance.tuning.evolution import Population
     from oneglance.tuning.search import Search
 
 State = Literal["complete", "pruned", "failed", "running"]
@@ -83,6 +84,16 @@ def _means(by_fold: dict[str, list[float]]) -> dict[str, float]:
     return {name: statistics.fmean(values) for name, values in by_fold.items()}
 
 
+def _population_json(population: Population) -> dict[str, Any]:
+    """``slices`` in their order, and in each the members; ``line``: whose training the best one's was, by slice."""
+    slices = []
+    for one in population.slices:
+        each = zip(one.members, one.reached, one.by_fold, strict=True)
+        members = [asdict(member) | {"value": value, "by_fold": by_fold} for member, value, by_fold in each]
+        slices.append({"epochs": [one.first, one.end], "members": members})
+    return {"slices": slices, "line": [one.number for one in population.line], "given": population.given}
+
+
 def write_results(tuning: Tuning) -> None:
     """All figures into ``tuning.results``, whole or not at all; null where nothing could be measured."""
     judged = tuning.judgement
@@ -96,6 +107,7 @@ def write_results(tuning: Tuning) -> None:
         "scores": {name: {"score": score, "higher_is_better": up} for name, (score, up) in tuning.tasks.items()},
         "given": asdict(tuning.baseline),
         "trials": [asdict(one) for one in tuning.points],
+        "population": None if tuning.population is None else _population_json(tuning.population),
         "best_trial": None if tuning.best is None else tuning.best.number,
         "judgement": None
         if judged is None

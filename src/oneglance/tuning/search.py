@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from optuna.pruners import BasePruner
     from optuna.trial import FrozenTrial, Trial
 
-Method = Literal["tpe", "random", "grid"]
+Method = Literal["tpe", "random", "grid", "population"]
 Pruning = Literal["median", "hyperband", "none"]
 JOURNAL, LOCKS = "journal.log", "locks"
 #: Trials that are drawn at random before TPE models what came of them, and before the median rule stops any.

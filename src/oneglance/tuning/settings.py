@@ -26,12 +26,16 @@ class Asked:
     method: Method
     pruning: Pruning
     folds: int
+    members: int | None = None
+    every: int | None = None
 
     def as_json(self) -> dict[str, Any]:
         """As it is kept; where and with how many loading processes is no part of it."""
         config = self.config.model_dump(mode="json")
         for key in ("workers", "device", "cache"):
             config["train"].pop(key)
+        if not config["schedule"]:
+            config.pop("schedule")  # a search of a time when there was none goes on
         return {
             "configuration": config,
             "data": self.fingerprint,
@@ -39,6 +43,8 @@ class Asked:
             "method": self.method,
             "pruning": self.pruning,
             "folds": self.folds,
+            "members": self.members,
+            "every": self.every,
         }
 
 
@@ -71,9 +77,8 @@ def open_folder(folder: Path, asked: Asked) -> None:
         there = json.loads(path.read_text(encoding="utf-8"))["asked"]
     different = [name for name in wanted if wanted[name] != there.get(name)]
     if "configuration" in different:
-        keys = [
-            key for key in wanted["configuration"] if wanted["configuration"][key] != there["configuration"].get(key)
-        ]
+        ours, theirs = wanted["configuration"], there["configuration"]
+        keys = [key for key in {**ours, **theirs} if ours.get(key) != theirs.get(key)]
         different[different.index("configuration")] = f"configuration ({', '.join(keys)})"
     if different:
         raise OneglanceError(

@@ -102,6 +102,14 @@ class Dimension:
         steps = np.linspace(low, high, count)
         return list(dict.fromkeys(self.rounded(float(one)) for one in (np.exp(steps) if self.log else steps)))
 
+    def at(self, place: float) -> Value:
+        """The value at a place from 0, the lowest, to below 1, the highest; of values, each has an equal share."""
+        if self.values:
+            return self.values[int(place * len(self.values))]
+        low, high = (math.log(one) if self.log else one for one in (self.low, self.high))
+        number = low + place * (high - low)
+        return self.rounded(math.exp(number) if self.log else number)
+
     def place(self, value: Value) -> float:
         """Where a value lies between the lowest, 0, and the highest, 1; NaN for what is none of its values."""
         drawn = self.drawn(value)
@@ -257,6 +265,10 @@ class Space:
             raise OneglanceError(
                 f"vary {one.key}: balance.weights says this task's weight; vary {self._hidden(one.key)}"
             )
+        if one.key in self.base.schedule:
+            raise OneglanceError(
+                f"vary {one.key}: `schedule` says this key's values over time; take it out of there to vary it"
+            )
         columns = columns_of(create_tasks(self.base.tasks))
         for value in one.values or (one.rounded(one.low), one.rounded(one.high)):
             if columns_of(create_tasks(self.config({one.key: value}).tasks)) != columns:
@@ -273,6 +285,11 @@ class Space:
             put(data, key, value, f"vary {key}")
         said = " ".join(f"{key}={text(value)}" for key, value in values.items())
         return parse_config(data, f"vary {said}" if said else "configuration")
+
+    @property
+    def schedule(self) -> dict[str, Value]:
+        """The `schedule` that the configuration has, as it is written."""
+        return dict(self._data["schedule"])
 
     def own(self) -> dict[str, Value]:
         """The values that the configuration has; None where it says nothing."""

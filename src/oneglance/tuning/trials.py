@@ -34,6 +34,19 @@ class FoldResult:
     images: int = 0
     broke: str = ""
 
+    @classmethod
+    def read(cls, path: Path) -> FoldResult | None:
+        """What was written there; None where nothing was."""
+        if not path.is_file():
+            return None
+        data = json.loads(path.read_text(encoding="utf-8"))
+        history = [(share, _own(own)) for share, own in data["history"]]
+        return cls(_own(data["scores"]), history, data["seconds"], data["images"], data["broke"])
+
+    def write(self, path: Path) -> None:
+        """Keep it, whole or not at all."""
+        write_json(path, plain(asdict(self)))
+
 
 def key_of(config: Config) -> str:
     """A short name for a configuration, the same for all that learn the same: where and with how many loading processes
@@ -41,6 +54,8 @@ def key_of(config: Config) -> str:
     data = config.model_dump(mode="json")
     for key in ("workers", "device", "cache"):
         data["train"].pop(key)
+    if not data["schedule"]:
+        data.pop("schedule")  # so that names are those of a time when there was none
     return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:12]
 
 
@@ -60,12 +75,7 @@ class Trials:
 
     def known(self, key: str, fold: int) -> FoldResult | None:
         """What came of a configuration on a fold; None where it has not been trained to the end."""
-        path = self._file(key, fold)
-        if not path.is_file():
-            return None
-        data = json.loads(path.read_text(encoding="utf-8"))
-        history = [(share, _own(own)) for share, own in data["history"]]
-        return FoldResult(_own(data["scores"]), history, data["seconds"], data["images"], data["broke"])
+        return FoldResult.read(self._file(key, fold))
 
     def run(
         self, config: Config, fold: int, on_scores: Callable[[float, Own], None] = lambda share, own: None
@@ -94,7 +104,7 @@ class Trials:
         def tell(made: int, scores: Scores) -> None:
             own = {name: scores[name][score] for name, score in names}
             history[:] = [one for one in history if one[0] < made / epochs] + [(made / epochs, own)]
-            _write(earlier, plain(history))
+            write_json(earlier, plain(history))
             if made < epochs:
                 on_scores(made / epochs, own)
 
@@ -110,9 +120,9 @@ class Trials:
             found = training.run(resume=(folder / STATE).is_file())
             scores = {name: found[name][score] for name, score in names}
         except NotFinite as error:
-            broke = str(error).partition(". The batch")[0]
+            broke = broken(error)
         result = FoldResult(scores, history, training.cost["seconds"], training.cost["images"], broke)
-        _write(self._file(key, fold), plain(asdict(result)))
+        result.write(self._file(key, fold))
         self.forget(key, fold)
         return result
 
@@ -127,11 +137,17 @@ class Trials:
         return self.folder / RUNS / key / f"fold-{fold + 1}"
 
 
+def broken(error: NotFinite) -> str:
+    """Why a training broke down, without the place of files that are not kept."""
+    return str(error).partition(". The batch")[0]
+
+
 def _own(data: Mapping[str, Any]) -> Own:
     return {name: number(value) for name, value in data.items()}
 
 
-def _write(path: Path, data: Any) -> None:
+def write_json(path: Path, data: Any) -> None:
+    """Write a file, whole or not at all."""
     partial = path.with_name(path.name + ".partial")
     partial.write_text(json.dumps(data), encoding="utf-8")
     partial.replace(path)
