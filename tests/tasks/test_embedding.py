@@ -194,6 +194,38 @@ def test_a_discriminant_is_made_of_whole_people(patterns, tmp_path, monkeypatch)
     assert sorted(some.count(name) for name in set(some)) == [4, 4]
 
 
+@pytest.mark.parametrize("at", [None, "marks"])
+def test_what_a_discriminant_says_can_be_traced_to_the_image_and_padding_has_no_say(at):
+    tasks: dict[str, Any] = {"who": EmbeddingSettings(dim=4, at=at, projection="discriminant")}
+    if at is not None:
+        tasks["marks"] = KeypointsSettings(points=3)
+    torch.manual_seed(0)
+    network = Network(
+        create_tasks(tasks), TrunkSettings(backbone="mobilenetv4_conv_small", pretrained=False, channels=16)
+    ).eval()
+    images = torch.rand(6, 3, 64, 64) * 255
+    content = torch.tensor([[0.0, 0, 64, 32]]).expand(6, 4)
+    rows = {"who": torch.arange(6)}
+    head: Any = network.heads["who"]
+    head.describes = True
+    described = network(images, rows, content=content)["who"]["described"]
+    head.describes = False
+    head.fit(described.detach(), torch.tensor([0, 0, 1, 1, 2, 2]))
+    images.requires_grad_(True)
+    vectors = network(images, rows, content=content)["who"]["vector"]
+    (slope,) = torch.autograd.grad(vectors[:, 0].sum(), images)
+    assert float(slope.abs().sum()) > 0
+    if at is None:  # the last map's cells under the image alone: what they say is all that is averaged
+        maps = [torch.rand(6, 2, 64 >> k, 64 >> k) for k in (2, 3, 4, 5)]
+        other = [
+            torch.cat([one[:, :, : one.shape[2] // 2], torch.rand_like(one)[:, :, one.shape[2] // 2 :]], 2)
+            for one in maps
+        ]
+        first, second = (Features(one[-1], {}, content=content, backbone=one) for one in (maps, other))
+        head.describes = True
+        torch.testing.assert_close(head(first)["described"], head(second)["described"])
+
+
 def test_objects_have_no_discriminant():
     with pytest.raises(ValueError, match="projection: `discriminant` is there for questions about images"):
         EmbeddingSettings(on="things", projection="discriminant")

@@ -146,9 +146,9 @@ class Features:
 
     @property
     def backbone(self) -> tuple[Tensor, ...]:
-        """The backbone's own maps, finest first, the last of stride 32: float [n, C_s, H/s, W/s] each. They are for
-        reading alone: gradients that tasks are compared by don't go this way."""
-        return tuple(self._narrow(one).detach() for one in self._backbone)
+        """The backbone's own maps, finest first, the last of stride 32: float [n, C_s, H/s, W/s] each. They are
+        for answering alone, not for learning: gradients that tasks are compared by don't go this way."""
+        return tuple(self._narrow(one) for one in self._backbone)
 
     @property
     def content(self) -> Tensor | None:
