@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from oneglance.annotations import Identity, Instance, Instances, changed
+from oneglance.annotations import Annotation, Identity, Instance, Instances, changed
 from oneglance.data.dataset import AnnotatedImages
 from oneglance.data.loader import default_workers, evaluation_batches
 from oneglance.errors import OneglanceError, Problems, nearest
@@ -111,7 +111,7 @@ class Gallery:
                     found.append(vector_in(prediction[self.task])[None])
                     continue
                 name = str(image) if isinstance(image, (str, Path)) else f"image {number}"
-                found.append(_the_one(self._objects(prediction), name, self._what))
+                found.append(_the_one(self._sure(self._objects(prediction)), name, self._what))
         return np.concatenate(found)
 
     def enrol(self, name: str, images: Sequence[ImageLike]) -> None:
@@ -129,24 +129,30 @@ class Gallery:
         found (with a score of ``SHOWN`` or more), the surest first."""
         if not self._on_objects:
             return self.enrolled.identify(vector_in(prediction[self.task])[None], far)
-        objects = self._objects(prediction)
-        vectors = [one.vector[None] for one in objects if one.vector is not None]
-        said = self.enrolled.identify(np.concatenate(vectors), far) if vectors else []
-        return [replace(match, box=_corners(one)) for match, one in zip(said, objects, strict=True)]
+        found = self._sure(self._objects(prediction))
+        return [replace(match, box=_corners(one)) for match, one in zip(self._who(found, far), found, strict=True)]
 
-    def named(self, prediction: Prediction, far: float | None = None) -> Prediction:
-        """An image's answers with names on the objects that show somebody who is enrolled, to be drawn or kept.
+    def with_names(self, objects: Annotation, far: float | None = None) -> Instances:
+        """Objects with their answers, as the model gave them, with names on those who are enrolled.
 
         Raises OneglanceError where the task is asked about whole images.
         """
-        parent = self.model.tasks[self.task].settings.parent
-        if parent is None:
+        if not self._on_objects or not isinstance(objects, Instances):
             raise OneglanceError(f"task {self.task!r} is asked about images, and an image has no place for a name")
-        known = {match.box: match.name for match in self.matches(prediction, far) if match.name is not None}
-        objects = prediction[parent]
-        assert isinstance(objects, Instances)
-        items = tuple(changed(one, {"identity": known.get(_corners(one))}) for one in objects.items)
-        answers = {**prediction, parent: replace(objects, items=items)}
+        found = self._sure(objects)
+        names = dict(zip(map(id, found), self._who(found, far), strict=True))
+        return replace(
+            objects,
+            items=tuple(
+                changed(one, {"identity": names[id(one)].name}) if id(one) in names else one for one in objects.items
+            ),
+        )
+
+    def named(self, prediction: Prediction, far: float | None = None) -> Prediction:
+        """An image's answers with names on the objects that show somebody who is enrolled, to be drawn or kept; see
+        :meth:`with_names`."""
+        parent = self.model.tasks[self.task].settings.parent or self.task
+        answers = {**prediction, parent: self.with_names(prediction[parent], far)}
         return Prediction(prediction.image, answers, self.model.tasks)
 
     def stream(
@@ -169,12 +175,18 @@ class Gallery:
         """What the task is asked about, in a word."""
         return self.model.tasks[self.task].settings.parent_class or "object"
 
-    def _objects(self, prediction: Prediction) -> list[Instance]:
-        """The objects with a vector, the surest first."""
-        objects = prediction[self.model.tasks[self.task].settings.parent or ""]
+    def _objects(self, prediction: Prediction) -> Annotation:
+        return prediction[self.model.tasks[self.task].settings.parent or ""]
+
+    def _sure(self, objects: Annotation) -> list[Instance]:
+        """The objects with a vector that are shown, the surest first."""
         assert isinstance(objects, Instances)
         found = [one for one in objects.sure(SHOWN) if one.vector is not None]
         return sorted(found, key=lambda one: -(one.score or 0.0))
+
+    def _who(self, objects: Sequence[Instance], far: float | None) -> list[Match]:
+        vectors = [one.vector[None] for one in objects if one.vector is not None]
+        return self.enrolled.identify(np.concatenate(vectors), far) if vectors else []
 
 
 def _the_one(objects: Sequence[Instance], image: str, what: str) -> Vectors:
