@@ -47,7 +47,7 @@ class Kind:
 
 
 SOURCES = {
-    "outlines": Kind("street", ("objects", "outline"), OBJECTS, 0.30, 1.6),
+    "outlines": Kind("street", ("objects", "outline", "corners"), OBJECTS, 0.30, 1.5),
     "cars": Kind("street", ("objects", "corners", "colour"), ("car", "plate"), 0.35, 1.3, 0.6),
     "people": Kind("street", ("objects", "marks", "who"), ("person", "face"), 0.35, 2.0, 0.6),
     "portraits": Kind("person", ("objects", "marks", "who"), ("person", "face"), 0.60),
@@ -245,7 +245,7 @@ tasks:
   # Of a face: who is it? Scored on people who are in no training image.
   who: {{kind: embedding, on: objects.face, dim: 64}}
 sources:
-  # Boxes and masks of everything.
+  # Boxes and masks of everything, and the corners of plates.
 {_source("outlines")}
   # Cars and plates; the corners of the plates, and the colours of some of the cars. Nobody looked for people here.
 {_source("cars")}
