@@ -226,7 +226,7 @@ tasks:
   # Where are the cars, the people, their faces, the licence plates? (Tiny and hidden ones are crowds.)
   objects: {{kind: detection, classes: {_words(OBJECTS)}, width: 48}}
   # Which pixels belong to an object?
-  outline: {{kind: mask, on: objects}}
+  outline: {{kind: mask, on: objects, weight: 5}}
   # Of a face: where are eyes, nose and mouth? Left and right are the picture's.
   marks:
     kind: keypoints
@@ -234,16 +234,18 @@ tasks:
     points: {_words(face.POINTS)}
     flip: [[left_eye, right_eye], [left_mouth, right_mouth]]
     sigmas: [0.07, 0.07, 0.07, 0.07, 0.07]
+    weight: 4
   # Of a licence plate: where are its corners, as one who reads it sees them?
   corners:
     kind: keypoints
     on: objects.plate
     points: {_words(plate.CORNERS)}
     flip: [[top_left, top_right], [bottom_left, bottom_right]]
+    weight: 4
   # Of a car: what colour is it?
-  colour: {{kind: classification, on: objects.car, classes: {_words(COLOURS)}}}
+  colour: {{kind: classification, on: objects.car, classes: {_words(COLOURS)}, weight: 3, smoothing: 0.05}}
   # Of a face: who is it? Scored on people who are in no training image.
-  who: {{kind: embedding, on: objects.face, dim: 64}}
+  who: {{kind: embedding, on: objects.face, dim: 64, weight: 0.15}}
 sources:
   # Boxes and masks of everything, and the corners of plates.
 {_source("outlines")}
@@ -260,14 +262,21 @@ trunk:
   pretrained: false
   options: {{channels: [32, 64, 128, 192]}}
   channels: 48
-augment: {{scale: [1.15, 1.6]}}
-augment_sources: {{portraits: {{scale: [0.8, 1.2]}}, garage: {{scale: [0.9, 1.1]}}}}
+  # Scenes and close-ups have sizes of their own, and are normalised each by their own statistics.
+  norm: by_size
+# Colours are asked for: they are left nearly as they are.
+augment: {{scale: [1.15, 1.6], hue: 0, saturation: 0.1, brightness: 0.1}}
+augment_sources:
+  portraits: {{scale: [0.8, 1.2], hue: 0, saturation: 0.1, brightness: 0.1}}
+  garage: {{scale: [0.9, 1.1], hue: 0, saturation: 0.1, brightness: 0.1}}
+# Masks are hard, and only these scenes teach them.
+mixing: {{weights: {{outlines: 1.3}}}}
 train:
   size: [192, 192]
   eval_size: [256, 256]
   sizes: {{portraits: [64, 64], garage: [64, 64]}}
   epochs: 10
   batch: 16
-  lr: 0.004
+  lr: 0.008
   evaluate_every: 10
 """
