@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class _Kind:
-    """What a demo draws and where: scenes, folder, and the minutes that it trains on two cores without a GPU."""
+    """What a demo draws and where: scenes and folder; what it trains, and for how many minutes on two cores."""
 
     scenes: int
     folder: str
@@ -30,7 +30,7 @@ class _Kind:
 
 
 _IMAGES = _Kind(1600, "oneglance-demo", "all tasks", 4)
-_OBJECTS = _Kind(900, "oneglance-demo-objects", "six tasks, five of them on the objects that it finds", 5)
+_OBJECTS = _Kind(900, "oneglance-demo-objects", "six tasks, five of them on the objects that one finds", 6)
 #: The share of images of strangers that may be given a name in the pictures.
 FAR = 0.05
 
@@ -146,6 +146,8 @@ def demo(
 
 def _enrolled(run: Path, street: Path) -> Gallery | None:
     """The gallery of the run, with the people of the street's album; None where nobody can be enrolled."""
+    import numpy as np
+
     from oneglance.errors import OneglanceError
     from oneglance.gallery import Gallery
     from oneglance.street.objects import ALBUM
@@ -157,15 +159,15 @@ def _enrolled(run: Path, street: Path) -> Gallery | None:
         return None
     unclear = 0
     for person in sorted((street / ALBUM).iterdir()):
-        photos = []
+        vectors, photos = [], []
         for photo in sorted(person.iterdir()):
             try:
-                gallery.vectors([photo])
-                photos.append(photo)
-            except OneglanceError:  # no face was found, or two
+                vectors.append(gallery.vectors([photo]))
+                photos.append(str(photo))
+            except OneglanceError:  # no face was found, or several
                 unclear += 1
         if photos:
-            gallery.enrol(person.name, photos)
+            gallery.enrolled.enrol(person.name, np.concatenate(vectors), photos)
     left = f"; in {unclear} photos, no face was found, or several" if unclear else ""
     say(f"{len(gallery.people)} people are enrolled from {street / ALBUM}{left}")
     return gallery if gallery.people else None
