@@ -34,6 +34,17 @@ def test_the_demo_leaves_scores_a_report_and_pictures_and_repeats_itself(tmp_pat
     assert run(tmp_path / "other", "--seed", "1") != first
 
 
+@pytest.mark.slow
+def test_the_demo_of_objects_leaves_scores_a_report_and_pictures(tmp_path: Path) -> None:
+    scores = run(tmp_path / "one", "--objects", "train.eval_size=[64,64]")
+    assert set(scores) == {"objects", "outline", "marks", "corners", "colour", "who"}
+    page = (tmp_path / "one" / "run" / "report-test.html").read_text(encoding="utf-8")
+    assert all(f"task-{name}" in page for name in scores)
+    assert (tmp_path / "one" / "street" / "album").is_dir()
+    with Image.open(tmp_path / "one" / "answers.png") as picture:
+        assert min(picture.size) > 400
+
+
 def test_nothing_is_overwritten(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("mine")
     result = CliRunner().invoke(app, ["demo", "--out", str(tmp_path)])

@@ -33,3 +33,14 @@ def test_what_cannot_be_judged_has_no_rank():
     ranking = Ranking(3)
     ranking.add("t", 0, float("nan"), Label("x"))
     assert ranking.worst("t") == ranking.best("t") == ranking.best("never seen") == []
+
+
+def test_answers_can_be_revised_once_more_is_known():
+    ranking = Ranking(2)
+    for row in range(6):
+        for task in ("t", "other"):
+            ranking.add(task, row, row / 10, Label(str(row)))
+    ranking.revise("t", lambda answer: Label(f"{answer.name}!"))
+    ranking.revise("never seen", lambda answer: Label("x"))
+    assert [one.predicted.name for one in ranking.worst("t") + ranking.best("t")] == ["0!", "1!", "5!", "4!"]
+    assert [one.predicted.name for one in ranking.best("other")] == ["5", "4"]

@@ -314,6 +314,31 @@ def test_coco_gives_back_ids_categories_licences_and_captions(tmp_path: Path) ->
     assert captions["annotations"] == [{"caption": "hi", "image_id": 0, "id": 1}]
 
 
+def test_coco_keeps_identities_and_points_of_several_classes(tmp_path: Path) -> None:
+    columns = {
+        "objects": Column("instances", ("cat", "dog"), points_of={"cat": ("nose", "tail"), "dog": ("left", "right")})
+    }
+    two = Points(f32(1, 2, 3, 4).reshape(2, 2), np.array([2, 1], np.int8))
+    cat = Instance("cat", f32(0, 0, 9, 9), points=two, identity="Tom", attributes={"colour": "grey"})
+    dog = Instance("dog", f32(1, 1, 9, 9), points=two)
+    before = [row(tmp_path, "a.png", {"objects": Instances((cat, dog))})]
+    assert FORMATS["coco"].write(before, columns, tmp_path / "out", WriteOptions()) == []
+    place = {"format": "coco", "root": str(tmp_path / "out"), "images": "images", "tasks": ["objects"]}
+    place["labels"] = "annotations/objects_all.json"
+    (found,) = FORMATS["coco"].model_validate(place).read(columns, Problems(), tmp_path)
+    one, other = found.annotations["objects"].items  # type: ignore[union-attr]
+    assert (one.identity, other.identity) == ("Tom", None)
+    assert one.attributes["colour"] == "grey"
+    for item in (one, other):
+        assert np.array_equal(item.points.xy, two.xy)
+        assert item.points.visibility.tolist() == [2, 1]
+    text = json.loads((tmp_path / "out" / "annotations" / "objects_all.json").read_text())
+    assert [c["keypoints"] for c in text["categories"]] == [["nose", "tail"], ["left", "right"]]
+    unnamed = FORMATS["coco"].model_validate({**place, "identity": None})
+    (record,) = unnamed.read(columns, Problems(), tmp_path)
+    assert [i.identity for i in record.annotations["objects"].items] == [None, None]  # type: ignore[union-attr]
+
+
 def test_coco_never_writes_an_annotation_id_of_zero(tmp_path: Path) -> None:
     objects = tuple(Instance("cat", f32(i, 1, i + 5, 5), id=i) for i in range(2))
     FORMATS["coco"].write(
@@ -355,7 +380,7 @@ SAYS = {
     ],
     "labelme": ["no scores", "no identities", "no ids", "points by name", "looked for"],
     "csv": ["no masks", "unlabelled", "no ids", "marks", "looked for"],
-    "coco": ["`difficult`", "`identity`", "unlabelled", "looked for"],
+    "coco": ["`difficult`", "unlabelled", "looked for"],
 }
 
 

@@ -3,6 +3,7 @@
 import hashlib
 import subprocess
 import sys
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -13,7 +14,10 @@ from oneglance.errors import OneglanceError
 from oneglance.formats import rle
 from oneglance.street import Scene, draw_scene
 from oneglance.street.backdrop import CAR, CLASSES, PERSON, VOID
-from oneglance.street.light import WEATHERS
+from oneglance.street.face import looks_of
+from oneglance.street.layout import played_by
+from oneglance.street.light import WEATHERS, choose_light
+from oneglance.street.person import choose_person
 from oneglance.street.scene import LEAST_PIXELS, OBJECTS
 
 SEEDS = range(40)
@@ -163,3 +167,46 @@ def test_left_is_the_images_left(scenes: list[Scene]) -> None:
         assert item.points.xy[3, 0] < item.points.xy[4, 0]
         assert item.points.xy[:2, 1].max() < item.points.xy[3:, 1].min()
         assert item.identity is not None
+
+
+def test_a_zoom_shows_faces_larger() -> None:
+    def widths(zoom: float) -> list[float]:
+        scenes = [draw_scene(seed, zoom=zoom) for seed in range(12)]
+        boxes = [i.box for scene in scenes for i in scene.objects.items if i.label == "face" and i.box is not None]
+        return [float(box[2] - box[0]) for box in boxes]
+
+    assert np.median(widths(2.0)) > 1.5 * np.median(widths(1.0))
+    with pytest.raises(OneglanceError, match="at least 1"):
+        draw_scene(0, zoom=0.5)
+
+
+def test_a_cast_plays_the_same_people_in_the_same_places() -> None:
+    cast = (4, 8, 15, 16, 23, 42)
+    for seed in range(8):
+        scene, played = draw_scene(seed), draw_scene(seed, cast=cast)
+        assert scene.weather == played.weather
+        people = [[i for i in one.objects.items if i.label == "person"] for one in (scene, played)]
+        assert abs(len(people[0]) - len(people[1])) <= 1  # hair may hide somebody far away
+        names = [item.identity for item in people[1]]
+        assert set(names) <= {f"person_{who:03d}" for who in cast}
+        assert len(set(names)) == len(names) or len(names) > len(cast)
+        assert digest(played) == digest(draw_scene(seed, cast=cast))
+        cars = [[(i.label, i.attributes["colour"]) for i in one.objects.items if i.label == "car"]
+                for one in (scene, played)]  # fmt: skip
+        assert cars[0] == cars[1]
+    with pytest.raises(OneglanceError, match="cast"):
+        draw_scene(0, cast=())
+    with pytest.raises(OneglanceError, match="cast"):
+        draw_scene(0, cast=(5000,))
+
+
+def test_who_plays_whom_is_decided_by_who_it_was() -> None:
+    rng = np.random.default_rng(0)
+    light = choose_light(rng, "clear")
+    people = [choose_person(rng, (0.0, 5.0), 0.0, who, light) for who in (900, 17, 900, 3)]
+    played = played_by(people, (1, 2, 3))
+    assert [one.looks for one in played] == [looks_of(one.identity) for one in played]
+    assert len({one.identity for one in played[:3]}) == 3
+    assert [replace(one, identity=0, looks=looks_of(0)) for one in played] == [
+        replace(one, identity=0, looks=looks_of(0)) for one in people
+    ]

@@ -123,6 +123,19 @@ def test_an_object_whose_mask_nobody_drew_counts_neither_way():
     assert metric.compute()["map"] == pytest.approx(1.0)
 
 
+def test_classes_that_were_looked_for_and_are_not_asked_about_are_left_out():
+    """Of a task on objects.b: an image in which a and b were looked for, one of b alone, one of neither."""
+    rng = np.random.default_rng(0)
+    metric = ObjectPrecision(("b",), "segm")
+    mask = blob(rng)
+    for annotated in (("a", "b"), ("b",), None):
+        metric.update(
+            Instances((masked("b", mask, 0.9),)), Instances((masked("a", mask), masked("b", mask)), annotated)
+        )
+    metric.update(Instances((masked("b", mask, 0.95),)), Instances((masked("a", mask),), ("a",)))
+    assert metric.compute()["map"] == pytest.approx(1.0)
+
+
 def test_nothing_known_is_no_score_and_nothing_found_is_zero():
     metric = ObjectPrecision(("a",), "segm")
     metric.update(Instances(()), Instances((Instance("a", np.float32([1, 1, 9, 9])),)))

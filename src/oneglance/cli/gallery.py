@@ -63,7 +63,8 @@ def enrol(
     """Enrol a person from a few images; the network is not trained again. More images may be added later.
 
     The first time a gallery is made beside the run, and its threshold is measured on people whom the network has not
-    been trained on. Images of one person alone belong here: the whole image is looked at.
+    been trained on. Images of one person alone belong here: the whole image is looked at, or, where the task is asked
+    about faces that a detector finds, the one face in it.
 
     \b
     [bold]Example[/]
@@ -106,7 +107,7 @@ def identify(
             show_default=False,
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, a line an image.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, a line an image (an object).")] = False,
     batch: Annotated[int, typer.Option(min=1, help="Images at a time.")] = 16,
     folder: Folder = None,
     task: Task = None,
@@ -114,6 +115,8 @@ def identify(
     device: Device = "auto",
 ) -> None:
     """Say who is in images: somebody enrolled, or unknown. An image that can't be read is named, and passed over.
+
+    Where the task is asked about objects that a detector finds, each of them is named.
 
     \b
     [bold]Example[/]
@@ -132,14 +135,17 @@ def identify(
         table.add_column(column, overflow="fold", justify="right" if column == "score" else "left")
     with progress() as bar:
         seen = bar.add_task("looking", total=len(paths))
-        for path, match in gallery.stream(paths, batch, far, problems):
+        for path, matches in gallery.stream(paths, batch, far, problems):
             bar.advance(seen)
-            if as_json:
-                typer.echo(json.dumps({"path": str(path), **_json(match)}, ensure_ascii=False))
-            else:
+            for match in matches:
+                if as_json:
+                    typer.echo(json.dumps({"path": str(path), **_json(match)}, ensure_ascii=False))
+                    continue
                 near = f" (nearest: {match.nearest})" if match.name is None and match.nearest is not None else ""
                 score = f"{match.score:.3f}" if math.isfinite(match.score) else "-"
                 table.add_row(str(path), match.name or f"unknown{near}", score)
+            if not matches and not as_json:
+                table.add_row(str(path), "nobody found", "-")
     if not as_json:
         out().print(table)
     for problem in problems:
@@ -204,7 +210,8 @@ def _images(arguments: list[str]) -> list[Path]:
 
 def _json(match: Match) -> dict[str, Any]:
     score = match.score if math.isfinite(match.score) else None
-    return {"name": match.name, "nearest": match.nearest, "score": score, "threshold": match.threshold}
+    where = {} if match.box is None else {"box": list(match.box)}
+    return {"name": match.name, "nearest": match.nearest, "score": score, "threshold": match.threshold, **where}
 
 
 def _threshold(enrolled: Enrolled, far: float | None = None) -> str:

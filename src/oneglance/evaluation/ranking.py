@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import heapq
 import math
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 
 from oneglance.annotations import Annotation
 
@@ -39,6 +40,12 @@ class Ranking:
                 heapq.heappush(mine, (key, -row, one))
             elif mine and (key, -row) > mine[0][:2]:
                 heapq.heapreplace(mine, (key, -row, one))
+
+    def revise(self, task: str, change: Callable[[Annotation], Annotation]) -> None:
+        """Put ``change(answer)`` in place of each answer to a task that is kept: for what is known only afterwards."""
+        for heaps in (self._best, self._worst):
+            mine = heaps.get(task, [])
+            mine[:] = [(key, row, replace(one, predicted=change(one.predicted))) for key, row, one in mine]
 
     def worst(self, task: str) -> list[Ranked]:
         """The worst images of a task, the worst first; of few images, no more than half of them."""

@@ -57,6 +57,10 @@ class CocoSettings(SourceSettings):
     captions: Path | list[Path] | None = Field(
         default=None, description="A captions JSON, or a list; kept beside the labels."
     )
+    identity: str | None = Field(
+        default="identity",
+        description="The attribute (of an annotation's `attributes`) that says which individual an object is.",
+    )
     unlabelled: bool = Field(
         default=False,
         description="Also give a row, with unknown labels, to the folder's images that no JSON lists.",
@@ -257,14 +261,19 @@ class _Reader:
     def _instance(self, raw: dict[str, Any], category: _Category, image: Found, where: str) -> Instance | None:
         problem = self.reading.problem
         extra = {key: value for key, value in raw.items() if key not in _USED}
-        attributes = raw.get("attributes")
+        given = raw.get("attributes")
+        attributes = (
+            {str(key): value for key, value in given.items() if isinstance(value, (str, int, float))}
+            if isinstance(given, dict)
+            else {}
+        )
+        who = attributes.get(self.settings.identity or "")
         item = Instance(
             label=category.name,
+            identity=None if who in (None, "") else str(who),
             id=raw["id"] if type(raw.get("id")) is int and abs(raw["id"]) < 1 << 63 else None,
             crowd=raw.get("iscrowd") in (1, True),
-            attributes={str(key): value for key, value in attributes.items() if isinstance(value, (str, int, float))}
-            if isinstance(attributes, dict)
-            else {},
+            attributes=attributes,
             extra={"category_id": raw["category_id"], **extra},
         )
         try:

@@ -132,7 +132,9 @@ def _annotation(file: _File, item: Instance, record: Record, losses: Losses) -> 
         made["keypoints"] = _flat(item.points)
         made["num_keypoints"] = int((item.points.visibility != UNLABELLED).sum())
     attributes = dict(item.attributes)
-    for name in ("difficult", "truncated", "identity"):
+    if item.identity is not None:
+        attributes["identity"] = item.identity  # where CocoSettings.identity looks for it
+    for name in ("difficult", "truncated"):
         if value := getattr(item, name):
             losses.add(f"it has no place for `{name}`; written as an attribute")
             attributes[name] = value
@@ -196,7 +198,7 @@ def _categories(file: _File) -> list[dict[str, Any]]:
             "supercategory": "",
         }
         if name in file.points:
-            points = list(file.column.points)
+            points = list(file.column.points_of.get(name, file.column.points))
             if len(points) != file.points[name]:
                 points = [str(index) for index in range(file.points[name])]
             category["keypoints"] = points

@@ -53,12 +53,14 @@ class Facts:
 @dataclass(frozen=True)
 class Match:
     """An answer: ``name``, None where it is nobody who is enrolled; ``nearest``, the most similar person enrolled
-    (None: nobody is), its ``score``, a cosine, and the ``threshold`` that it was held against."""
+    (None: nobody is), its ``score``, a cosine, and the ``threshold`` that it was held against. ``box``: where in the
+    image, x1 y1 x2 y2, of an object that was found there; None: the image is looked at as a whole."""
 
     name: str | None
     nearest: str | None
     score: float
     threshold: float
+    box: tuple[float, float, float, float] | None = None
 
 
 class Enrolled:

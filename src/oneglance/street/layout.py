@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from oneglance.street.camera import Camera
 from oneglance.street.car import Car, choose_car, nearest
-from oneglance.street.face import PEOPLE
+from oneglance.street.face import PEOPLE, looks_of
 from oneglance.street.light import Light
 from oneglance.street.person import Person, choose_person
 
@@ -135,6 +136,20 @@ def place_people(
         turn = float(rng.choice([-1, 1]) * rng.uniform(0.5, 1.25))
         people.append(choose_person(rng, (float(x), float(z)), turn, int(rng.integers(PEOPLE)), light))
     return people
+
+
+def played_by(people: list[Person], cast: Sequence[int]) -> list[Person]:
+    """The same people in the same places, but for who they are: members of a cast, none twice while there are others.
+
+    Whoever a person was decides who of the cast it is, so that nothing is drawn at random.
+    """
+    free: list[int] = []
+    played = []
+    for person in people:
+        free = free or list(cast)
+        who = free.pop(person.identity % len(free))
+        played.append(replace(person, identity=who, looks=looks_of(who)))
+    return played
 
 
 def _in_crossing(layout: Layout, z: float, margin: float) -> bool:

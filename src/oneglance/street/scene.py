@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,9 +17,9 @@ from oneglance.street.bodywork import draw_car
 from oneglance.street.camera import Camera
 from oneglance.street.canvas import Array, Drawn, Picture, Stage
 from oneglance.street.car import Car, footprint, nearest
-from oneglance.street.face import name_of
+from oneglance.street.face import PEOPLE, name_of
 from oneglance.street.furniture import Post, draw_post
-from oneglance.street.layout import Layout, choose_camera, choose_layout, place_cars, place_people
+from oneglance.street.layout import Layout, choose_camera, choose_layout, place_cars, place_people, played_by
 from oneglance.street.light import WEATHERS, Light, choose_light
 from oneglance.street.person import Person, draw_person
 from oneglance.street.plants import Tree, choose_tree, draw_tree
@@ -55,7 +55,7 @@ class Scene:
 
 
 @dataclass
-class _Thing:
+class Thing:
     """Something on the stage that gets a number: its class, and what is said of it; ``whole``: whose part it is."""
 
     label: str
@@ -67,14 +67,28 @@ class _Thing:
     attributes: dict[str, str | float] = field(default_factory=dict)
 
 
-def draw_scene(seed: int, size: tuple[int, int] = (256, 256), weather: str | None = None) -> Scene:
+def draw_scene(
+    seed: int,
+    size: tuple[int, int] = (256, 256),
+    weather: str | None = None,
+    zoom: float = 1.0,
+    cast: Sequence[int] | None = None,
+) -> Scene:
     """Scene number ``seed``: the same bytes on every call.
 
     Args:
         seed: which scene.
         size: width and height, at least 64 each.
         weather: one of ``WEATHERS``; drawn by the seed where it is None.
+        zoom: how much longer the camera's focal length is than that of a street's usual picture, at least 1: what it
+            shows is nearer and less, and people are placed where they are seen.
+        cast: the people, from 0 to ``PEOPLE`` - 1, who may be on this street; None: all. Nobody is there twice as long
+            as there are enough of them.
     """
+    if zoom < 1:
+        raise OneglanceError(f"a scene's zoom is at least 1, not {zoom:g}")
+    if cast is not None and not (cast and all(0 <= who < PEOPLE for who in cast)):
+        raise OneglanceError(f"a cast is made of people from 0 to {PEOPLE - 1}, at least one of them")
     if min(size) < 64:
         raise OneglanceError(f"a street scene needs at least 64 x 64 pixels, not {size[0]} x {size[1]}")
     if weather is not None and weather not in WEATHERS:
@@ -83,15 +97,16 @@ def draw_scene(seed: int, size: tuple[int, int] = (256, 256), weather: str | Non
     light = choose_light(rng, weather)
     layout = choose_layout(rng)
     camera = choose_camera(rng, layout, size)
+    camera = replace(camera, focal=camera.focal * zoom)
     stage = draw_backdrop(rng, layout, camera, light, size)
-    things = _Players(rng, stage, layout, camera, light, size).perform()
+    things = _Players(rng, stage, layout, camera, light, size, cast).perform()
     image = effects.precipitate(rng, stage.image, light)
     image = effects.photograph(rng, image, light.night)
     objects: dict[int, Instance] = {}
     owned, parted = (np.bincount(numbers.ravel(), minlength=len(things) + 1) for numbers in (stage.owner, stage.part))
     for thing in things:  # a whole comes before its part, which is labelled only where the whole is
         area = int((parted if thing.whole else owned)[thing.number])
-        item = _labelled(thing, stage, area) if not thing.whole or thing.whole in objects else None
+        item = labelled(thing, stage, area) if not thing.whole or thing.whole in objects else None
         if item is not None:
             objects[thing.number] = item
     return Scene(
@@ -111,18 +126,21 @@ class _Players:
         camera: Camera,
         light: Light,
         size: tuple[int, int],
+        cast: Sequence[int] | None,
     ) -> None:
+        self.cast = cast
         self.rng, self.stage, self.layout, self.camera, self.light, self.size = rng, stage, layout, camera, light, size
-        self.things: list[_Thing] = []
+        self.things: list[Thing] = []
         self.corner = corner_houses(stage, layout, camera)
 
-    def perform(self) -> list[_Thing]:
+    def perform(self) -> list[Thing]:
         """Put everything on the stage; gives what can be labelled."""
         rng, layout, camera, light = self.rng, self.layout, self.camera, self.light
         posts = self._posts()
         quiet = rng.random() < QUIET
         cars = [] if quiet else place_cars(rng, layout, camera)
         people = [] if quiet else place_people(rng, layout, camera, light, cars)
+        people = people if self.cast is None else played_by(people, self.cast)
         self._shadows(cars, people)
         if light.night:
             for post in posts:
@@ -256,8 +274,8 @@ class _Players:
 
         return act
 
-    def _thing(self, label: str, drawn: Drawn) -> _Thing:
-        thing = _Thing(label, len(self.things) + 1, drawn.beyond)
+    def _thing(self, label: str, drawn: Drawn) -> Thing:
+        thing = Thing(label, len(self.things) + 1, drawn.beyond)
         self.things.append(thing)
         return thing
 
@@ -282,7 +300,7 @@ class _Players:
                     effects.shine(self.stage.image, below, radius * 0.7, colour, strength * 0.6, 2.6)
 
 
-def _labelled(thing: _Thing, stage: Stage, area: int) -> Instance | None:
+def labelled(thing: Thing, stage: Stage, area: int) -> Instance | None:
     """What is said of a thing of which ``area`` pixels are seen, None where that is too little."""
     if area < LEAST_PIXELS or area < LEAST_SHARE * stage.full.get(thing.number, 0):
         return None

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, replace
-from multiprocessing import get_context
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-
-import cv2
 
 from oneglance.annotations import Annotation, Instance, Instances, Record
 from oneglance.errors import OneglanceError
@@ -22,6 +17,7 @@ from oneglance.street import face, plate
 from oneglance.street.backdrop import CLASSES
 from oneglance.street.canvas import Picture
 from oneglance.street.crops import draw_face, draw_plate
+from oneglance.street.drawings import drawn, processes
 from oneglance.street.light import WEATHERS
 from oneglance.street.scene import draw_scene
 
@@ -56,8 +52,6 @@ SPLITS = (("train", 0.7), ("val", 0.12), ("test", 0.18))
 STRANGERS = 800
 #: Sides of the crops: width, height.
 FACE_SIZE, PLATE_SIZE = (64, 64), (96, 64)
-QUALITY = 92
-_IN_PROCESS = 48
 
 
 @dataclass(frozen=True)
@@ -155,13 +149,11 @@ def write_street(
         raise OneglanceError(f"a seed is a whole number from 0 on, not {seed}")
     new_folder(folder)
     drawings = plan_street(scenes, seed)
-    if workers is None:
-        workers = 1 if len(drawings) <= _IN_PROCESS else min(os.cpu_count() or 1, 16)
     staging = folder / ".drawing"
     staging.mkdir()
     try:
         done: dict[str, list[Record]] = {}
-        for count, (drawing, record) in enumerate(_drawn(drawings, staging, size, workers), 1):
+        for count, (drawing, record) in enumerate(drawn(drawings, staging, size, processes(len(drawings), workers)), 1):
             done.setdefault(drawing.source, []).append(record)
             on_image(count)
         for source, format_, task, target in _WRITTEN:
@@ -172,35 +164,6 @@ def write_street(
     path = folder / "street.yaml"
     path.write_text(_yaml(), encoding="utf-8")
     return path
-
-
-def _drawn(
-    drawings: list[Drawing], staging: Path, size: tuple[int, int], workers: int
-) -> Iterator[tuple[Drawing, Record]]:
-    """Each drawing with its record, in order."""
-    if workers <= 1:
-        for drawing in drawings:
-            yield drawing, _make(drawing, staging, size)
-        return
-    # Not forked: OpenCV's threads would not come along.
-    with ProcessPoolExecutor(
-        workers, mp_context=get_context("spawn"), initializer=cv2.setNumThreads, initargs=(1,)
-    ) as pool:
-        many = [staging] * len(drawings), [size] * len(drawings)
-        yield from zip(drawings, pool.map(_make, drawings, *many, chunksize=8), strict=True)
-
-
-def _make(drawing: Drawing, staging: Path, size: tuple[int, int]) -> Record:
-    """Draw one image, write it, and give its record."""
-    image, annotations = drawing.draw(size)
-    path = staging / drawing.name
-    good, data = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
-    if not good:
-        raise OneglanceError(f"{path}: the image can't be encoded as a JPEG")
-    path.write_bytes(data.tobytes())
-    height, width = image.shape[:2]
-    record = Record(path, width, height, drawing.split, drawing.source)
-    return replace(record, annotations=annotations)
 
 
 def _yaml() -> str:

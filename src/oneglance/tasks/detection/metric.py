@@ -252,11 +252,11 @@ def _arrays(items: list[dict[str, Any]]) -> tuple[np.ndarray, np.ndarray, np.nda
 
 
 def looked_for(truth: Instances, classes: tuple[str, ...]) -> tuple[str, ...]:
-    """The classes whose objects are all boxed in an image: one of which an object is known, but not where (it has
-    points alone), is unknown there."""
+    """Of ``classes`` those whose objects are all boxed in an image: one of which an object is known, but not where (it
+    has points alone), is unknown there."""
     somewhere = {item.label for item in truth.items if item.box is None}
     annotated = classes if truth.annotated is None else truth.annotated
-    return tuple(name for name in annotated if name not in somewhere)
+    return tuple(name for name in classes if name in annotated and name not in somewhere)
 
 
 def _xywh(box: np.ndarray) -> list[float]:
