@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -224,6 +225,30 @@ def test_what_a_discriminant_says_can_be_traced_to_the_image_and_padding_has_no_
         first, second = (Features(one[-1], {}, content=content, backbone=one) for one in (maps, other))
         head.describes = True
         torch.testing.assert_close(head(first)["described"], head(second)["described"])
+
+
+def test_a_discriminant_of_one_person_is_refused_and_of_nobody_is_none(patterns, tmp_path):
+    task = create_tasks({"who": EmbeddingSettings(dim=4, projection="discriminant")})["who"]
+    head = task.head(FeatureSpec(6, ()))
+    with pytest.raises(OneglanceError, match=r"tasks\.who\.projection: .*at least two .*, and 1 could be read"):
+        task.fit(head, torch.rand(3, 5), [Identity("Ada")] * 3)
+    # Nobody is named in what is trained on: the head stays as it is.
+    shutil.copytree(tmp_path / "faces", tmp_path / "others")
+    (tmp_path / "others/pairs.txt").unlink()
+    nameless = {
+        "tasks": {
+            "who": patterns["tasks"]["who"] | {"projection": "discriminant"},
+            "name": {"kind": "classification", "classes": [f"P{k:02}" for k in range(12)]},
+        },
+        "sources": [
+            {"format": "folder", "root": "others", "tasks": ["name"], "split": "train"},
+            {"format": "lfw", "root": "faces", "tasks": {"who": "identity"}, "split": "test"},
+        ],
+    }
+    short = patterns | nameless | {"train": patterns["train"] | {"epochs": 1}}
+    short.pop("splits")
+    train(short, base=tmp_path, out=tmp_path / "run", quiet=True)
+    assert not len(checkpoint.load(tmp_path / "run" / LAST)[0]["heads.who.matrix"])
 
 
 def test_objects_have_no_discriminant():

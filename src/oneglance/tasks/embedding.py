@@ -320,6 +320,11 @@ class Embedding(Task[EmbeddingSettings]):
         assert isinstance(head, Discriminant)
         names = [label.name for label in labels]
         number = {name: k for k, name in enumerate(dict.fromkeys(names))}
+        if len(number) < 2:
+            raise OneglanceError(
+                f"tasks.{self.name}.projection: `discriminant` tells people apart by images of at least two (with "
+                f"at most {FITTED_ON} images each), and {len(number)} could be read"
+            )
         head.fit(described, torch.tensor([number[name] for name in names]))
 
     def of_object(self, item: Instance) -> Identity | None:

@@ -30,7 +30,8 @@ def fit_heads(
     """Fit the heads of these tasks on the images of the split `train`, as they are and mirrored; returns the tensors of
     these heads as they are in the network's state dict.
 
-    The network stays in the mode that it is in. Raises OneglanceError where no image can be read.
+    The network stays in the mode that it is in. A head for which nothing is labelled stays as it is. Raises
+    OneglanceError where no image can be read.
     """
     found: dict[str, Tensor] = {}
     training = network.training
@@ -40,6 +41,8 @@ def fit_heads(
         manifest = images.manifest
         rows = manifest.rows(split="train")
         rows = task.fitted_on(manifest, rows[manifest.labelled(name)[rows]])
+        if not len(rows):
+            continue
         described: list[Tensor] = []
         labels: list[Any] = []
         head.describes = True

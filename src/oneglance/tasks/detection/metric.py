@@ -46,10 +46,11 @@ class DetectionMetric:
         self._truths: list[dict[str, Any]] = []
         self._found: list[dict[str, Any]] = []
         self._evaluated: dict[str, Any] | None = None
+        self._crowding: dict[str, float] | None = None
         self._matches: list[Matches] | None = None
 
     def update(self, predicted: Instances, truth: Instances) -> None:
-        self._evaluated = self._matches = None
+        self._evaluated = self._matches = self._crowding = None
         self._images += 1
         index = {name: k + 1 for k, name in enumerate(self.classes)}
         counted = looked_for(truth, self.classes)
@@ -86,6 +87,8 @@ class DetectionMetric:
 
     def _by_crowding(self) -> dict[str, float]:
         """``map`` of the objects in a crowd, and of the others; NaN where there are none."""
+        if self._crowding is not None:
+            return self._crowding
         crowded = np.zeros(len(self._truths), bool)
         for items in _by_image(self._truths).values():
             boxes = torch.from_numpy(_arrays(items)[0])
@@ -98,6 +101,7 @@ class DetectionMetric:
                 continue
             truths = [item | ({} if of else {"area": _OUTSIDE}) for of, item in zip(group, self._truths, strict=True)]
             scores[name] = float(self._summary(truths)["stats"][0]) if self._found else 0.0
+        self._crowding = scores
         return scores
 
     def resampled(self, counts: np.ndarray) -> np.ndarray:
