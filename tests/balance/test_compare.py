@@ -77,6 +77,11 @@ def test_nothing_is_recorded_between_the_steps_that_are_asked_for():
     assert set(found["conflict"]["a"]) == {"b", "c"}
     assert set(found["conflict"]) == {"a", "b"}
     assert found["factor"] == {name: {"factor": 1.0} for name in "abc"}
+    lengths = {name: one["length"] for name, one in found["gradient"].items()}
+    heavier = balance_of("sum", net, record=2, weights={"b": 10.0})
+    step(heavier, net, [images], 0)
+    again = {name: one["length"] for name, one in heavier.records()["gradient"].items()}
+    assert again == pytest.approx({"a": lengths["a"], "b": 10 * lengths["b"], "c": lengths["c"]}, rel=1e-4)
     step(balance, net, [images], 1)
     assert balance.records() == {}
     assert balance.cut() is None

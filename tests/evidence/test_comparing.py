@@ -76,6 +76,9 @@ def test_a_planted_difference_is_found_and_none_where_there_is_none(flats: Path)
     third = og.compare(*runs, out=flats / "of-runs", quiet=True)
     assert kinds(third) == {"tone": "better"}
     np.testing.assert_array_equal(third.comparisons[0].tasks[0].ours, task.ours)
+    assert "% better on average (delta-m +" in third.page.read_text(encoding="utf-8")
+    turned = og.compare(*runs[2:], *runs[:2], out=flats / "turned", quiet=True)
+    assert "% worse on average (delta-m −" in turned.page.read_text(encoding="utf-8")
 
 
 def two_tasks(tmp_path: Path, shapes: dict[str, Any]) -> Path:

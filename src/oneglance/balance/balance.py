@@ -92,8 +92,10 @@ class Balance:
         self._begun: set[int] = set()  # those whose initial loss is known
         self._decided = np.zeros(size)  # by the gradient methods at last; 0: not yet
         self._shared = [one for one in shared if one.requires_grad]
-        #: Factors of the last step by task, and the cosines between the tasks' gradients where they were recorded.
+        #: Factors of the last step by task; where they were recorded, the lengths of the tasks' gradients, and the
+        #: cosines between them.
         self.factors: Tensor = torch.ones(size)
+        self.lengths: Tensor | None = None
         self.cosines: Tensor | None = None
 
     def change(self, settings: BalanceSettings, weights: Mapping[str, float]) -> None:
@@ -129,7 +131,7 @@ class Balance:
         self._totals = (self.group.sum(own.to(self.device)) if self.group.world > 1 else own).tolist()
         self._present = [i for i, count in enumerate(self._totals) if count and self.weights[i]]
         self._mask = self._moved([float(i in set(self._present)) for i in range(len(self.names))]) > 0
-        self.cosines = None
+        self.lengths = self.cosines = None
         self._recording = bool(self.settings.record) and step % self.settings.record == 0
         # A task that was not there at the last decision calls for a new one.
         due = step % self.settings.every == 0 or not all(self._decided[self._present])
@@ -217,15 +219,19 @@ class Balance:
     def records(self) -> dict[str, dict[str, dict[str, float]]]:
         """What was recorded at the last step, by kind, task and name; nothing where none was due. Waits for the device.
 
-        ``factor``: each present task's (name ``factor``); ``conflict``: the cosine between the gradients of a task and
-        another (the name), each pair once, unknown ones left out.
+        ``factor``: each present task's (name ``factor``); ``gradient``: the length of its weighted loss's gradient
+        where the tasks are compared (name ``length``); ``conflict``: the cosine between the gradients of a task and
+        another (the name), each pair once. Unknown ones are left out.
         """
         if not self._recording:
             return {}
         factors = self.factors.tolist()
         found: dict[str, dict[str, dict[str, float]]] = {
-            "factor": {self.names[i]: {"factor": factors[i]} for i in self._present}, "conflict": {},
+            "factor": {self.names[i]: {"factor": factors[i]} for i in self._present}, "gradient": {}, "conflict": {},
         }  # fmt: skip
+        if self.lengths is not None:
+            lengths = self.lengths.tolist()
+            found["gradient"] = {self.names[i]: {"length": lengths[i]} for i in self._present if lengths[i] > 0}
         if self.cosines is not None:
             for i in self._present:
                 pairs = {self.names[j]: float(self.cosines[i, j]) for j in self._present if j > i}
@@ -450,7 +456,9 @@ class Balance:
                 parameter.grad = combined if parameter.grad is None else parameter.grad + combined
 
     def _record(self, gramian: Tensor, together: Tensor) -> None:
-        found = cosines(gramian.detach().float().cpu())
+        gramian = gramian.detach().float().cpu()
+        self.lengths = gramian.diagonal().clamp(min=0).sqrt()
+        found = cosines(gramian)
         if self._channels is None and not self._rows:
             # Gradients that lie in different images are at right angles by that alone: nothing is known of conflict.
             found[together.cpu() == 0] = torch.nan

@@ -93,21 +93,29 @@ def _scores(task: str, kind: Task[Any], scores: Mapping[str, list[tuple[int, int
 
 
 def _balance(figures: Mapping[tuple[str, str], Mapping[str, list[tuple[int, int, float]]]]) -> list[Curves]:
-    factors, conflicts = [], []
+    factors, lengths, conflicts = [], [], []
     for (kind, task), named in figures.items():
         for name, rows in named.items():
-            if kind in ("factor", "conflict"):
+            if kind in ("factor", "gradient", "conflict"):
                 steps, values = (
                     np.array(column, np.float64) for column in zip(*((s, v) for s, _, v in rows), strict=True)
                 )
                 if kind == "factor":
                     factors.append(Series(task, *thinned(steps + 1, values)))
+                elif kind == "gradient":
+                    lengths.append(Series(task, *thinned(steps + 1, np.log10(np.maximum(values, 1e-12)))))
                 else:
                     conflicts.append(Series(f"{task}, {name}", *thinned(steps + 1, values)))
     curves = []
     if any((one.y != 1).any() for one in factors):
         note = "What each task's loss or gradient was multiplied by; 1 is the plain sum."
         curves.append(Curves("factors", "Balance: factors", note, "step", "factor", tuple(factors)))
+    if len(lengths) > 1:
+        note = (
+            "How long each task's gradient is at what the tasks share, weight included, as a power of ten: a task that "
+            "lies a whole unit below the others has a tenth of their say there. Its `weight` gives it more."
+        )
+        curves.append(Curves("gradients", "Balance: gradients", note, "step", "length, log10", tuple(lengths)))
     if conflicts:
         note = (
             "The cosine between the gradients of two tasks at what they share, in single steps. Below 0 they are in "

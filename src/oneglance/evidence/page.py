@@ -97,11 +97,12 @@ def summary(one: Comparison, words: dict[str, Verdict], *, twins: bool, level: f
             f"Of {tasks}, {one.ours} is better at {up} and worse at {down} than {one.theirs}; for {rest} no difference "
         )
         said += "was shown."
-    if one.gain is not None:
+    if one.gain is not None and math.isfinite(one.gain.mean):
         low, high = one.gain.interval(level)
+        way = "better" if one.gain.mean >= 0 else "worse"
         said += (
-            f" Over all tasks the scores are {_percent(one.gain.mean)} better on average (delta-m; "
-            f"{100 * level:g}% interval {_percent(low)} to {_percent(high)})."
+            f" Over all tasks the scores are {abs(one.gain.mean):.1f}% {way} on average (delta-m "
+            f"{_percent(one.gain.mean)}, {100 * level:g}% interval {_percent(low)} to {_percent(high)})."
         )
     return said
 

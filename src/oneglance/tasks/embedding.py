@@ -346,7 +346,8 @@ class Embedding(Task[EmbeddingSettings]):
             vectors, outputs["centres"], people,
             kind=settings.loss, margin=self.margin, scale=settings.scale, sample=settings.sample,
         )  # fmt: skip
-        return {settings.loss: loss}
+        # The gradient at a cosine is then about that at a classifier's logit, as other tasks' are.
+        return {settings.loss: loss / settings.scale}
 
     def decode(self, outputs: Outputs, frames: Sequence[Frame]) -> list[Annotation]:
         return [Identity(vector=vector) for vector in outputs["vector"].float().cpu().numpy()]
