@@ -1,21 +1,29 @@
 """Did sharing help? Each of the examples' networks against its single-task twins, at sizes that a CPU can train.
 
-    python benchmarks/compare.py --which pets,keypoints,recognition,faces_objects [--count 3] [--labels breed=0.1,0.25,0.5]
+    python benchmarks/compare.py [--which pets,keypoints] [--count 3] [--labels breed=0.1,0.25,0.5]
+    python benchmarks/compare.py --which pets --heal even,branches
 
 `oneglance compare` on examples/NAME.yaml with the overrides below (and further ones from the command line): all scores
-with their intervals, delta-m, and what an answer takes beside the slowest twin's and all twins'. The same command goes
-on where it was interrupted. Writes results/compare_NAME.json.
+with their intervals, delta-m, and what an answer takes beside the slowest twin's and all twins'. ``--heal``: ways to
+heal a task that sharing hurts (``HEALED``), trained with the same seeds and compared with the same twins. The same
+command goes on where it was interrupted. Writes results/compare_NAME.json.
 """
 
 from __future__ import annotations
 
 import json
 import statistics
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import oneglance as og
 from common import EXAMPLES, arguments, table
+from oneglance.evidence.comparison import compare_sides
+from oneglance.evidence.measure import Measured, measure
+from oneglance.evidence.results import comparison_json
+from oneglance.evidence.verdict import LEVEL, verdict
+from oneglance.training.fit import LAST
 from oneglance.training.machine import machine
 
 RESULTS = Path(__file__).parent / "results"
@@ -33,28 +41,32 @@ SMALL: dict[str, tuple[str, ...]] = {
         "train.size=[192,192]", "train.sizes.faces=[128,128]", "trunk.channels=48", "train.epochs=4",
     ),
 }  # fmt: skip
+#: Gradients of one length for all tasks, decided anew in each fourth step; branches of the trunk after some stages.
+HEALED: dict[str, tuple[str, ...]] = {
+    "even": ("balance.method=imtl_g", "balance.every=4"),
+    "necks": ("sharing.scheme=layers", "sharing.depth=32"),
+    "branches": ("sharing.scheme=layers", "sharing.depth=16"),
+}
 
 
-def rows_of(data: dict[str, Any], measured: Path) -> dict[str, dict[str, str]]:
-    """A row a task, and one of all."""
-    one = data["comparisons"][0]
+def rows_of(side: str, one: dict[str, Any], slowest: float) -> dict[str, dict[str, str]]:
+    """A row a task, one of all, and what it takes."""
     rows = {}
     for name, task in one["tasks"].items():
         low, high = task["difference"]["interval"]
-        rows[f"{name}, {task['score']}"] = {
+        rows[f"{side}: {name}, {task['score']}"] = {
             "shared": f"{statistics.mean(task['ours']):.3f}", "alone": f"{statistics.mean(task['theirs']):.3f}",
             "difference": f"{task['difference']['mean']:+.3f} [{low:+.3f}, {high:+.3f}]", "verdict": task["verdict"],
         }  # fmt: skip
     gain = one["delta_m_percent"]
     if gain is not None:
         low, high = gain["interval"]
-        rows["all, delta-m"] = {"difference": f"{gain['mean']:+.1f}% [{low:+.1f}, {high:+.1f}]"}
+        rows[f"{side}: all, delta-m"] = {"difference": f"{gain['mean']:+.1f}% [{low:+.1f}, {high:+.1f}]"}
     ours, theirs = one["cost"]["ours"], one["cost"]["theirs"]
-    slowest = slowest_twin(measured)
-    rows["an answer, against the slowest twin's"] = {"shared": f"{ours['answer_s'] / slowest:.2f}"}
-    for key, what in (("answer_s", "an answer"), ("flops", "operations"), ("parameters", "parameters")):
-        rows[f"{what}, against all twins'"] = {"shared": f"{ours[key] / theirs[key]:.2f}"}
-    rows["training, against all twins'"] = {"shared": f"{ours['train_s'] / theirs['train_s']:.2f}"}
+    rows[f"{side}: an answer's time, against the slowest twin's"] = {"shared": f"{ours['answer_s'] / slowest:.2f}"}
+    for key, what in (("answer_s", "an answer's time"), ("flops", "operations"), ("parameters", "parameters")):
+        rows[f"{side}: {what}, against all twins'"] = {"shared": f"{ours[key] / theirs[key]:.2f}"}
+    rows[f"{side}: training, against all twins'"] = {"shared": f"{ours['train_s'] / theirs['train_s']:.2f}"}
     return rows
 
 
@@ -66,8 +78,30 @@ def slowest_twin(measured: Path) -> float:
     return max(statistics.median(one) for one in times.values())
 
 
+def healed(name: str, way: str, overrides: Sequence[str], seeds: int, folder: Path, tasks: list[str]) -> dict[str, Any]:
+    """The shared network with this way of healing, against the twins of the study in ``folder``."""
+
+    def measured(part: str, run: Path, seed: int) -> Measured:
+        return measure(run, folder / "measured" / f"{part}_seed-{seed}_test.json", "test")
+
+    ours = {}
+    for seed in range(seeds):
+        run = folder / "healed" / f"{way}-{seed}"
+        if not (run / LAST).is_file():
+            found = [*SMALL[name], *HEALED[way], *overrides, f"train.seed={seed}"]
+            og.train(EXAMPLES / f"{name}.yaml", found, out=run)
+        ours[seed] = measured(f"healed-{way}", run, seed)
+    twins = {
+        task: {k: measured(f"alone-{task}", folder / "runs" / f"alone-{task}" / f"seed-{k}", k) for k in range(seeds)}
+        for task in tasks
+    }
+    found = compare_sides(way, "alone", tasks, ours, twins)
+    words = {one.task: verdict(one, way, "its twin", twins=True) for one in found.tasks}
+    return comparison_json(found, words, LEVEL)
+
+
 def main() -> None:
-    options = arguments(__doc__, which=",".join(SMALL), count=3, labels="")
+    options = arguments(__doc__, which=",".join(SMALL), count=3, labels="", heal="")
     for name in options.which.split(","):
         folder = options.out / "compare" / name
         found = og.compare(
@@ -75,11 +109,19 @@ def main() -> None:
             labels=[options.labels] if options.labels else [], say=lambda text: print(text, flush=True),
         )  # fmt: skip
         data = json.loads(found.results.read_text(encoding="utf-8"))
-        data |= {"overrides": [*SMALL[name], *options.overrides], "machine": machine()}
-        data["slowest_twin_answer_s"] = slowest_twin(folder / "measured")
+        tasks = list(data["comparisons"][0]["tasks"])
+        data["healed"] = {
+            way: healed(name, way, options.overrides, options.count, folder, tasks)
+            for way in options.heal.split(",") if way
+        }  # fmt: skip
+        slowest = slowest_twin(folder / "measured")
+        data |= {"overrides": [*SMALL[name], *options.overrides], "machine": machine(), "slowest_twin_s": slowest}
         path = RESULTS / f"compare_{name}.json"
         path.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        print(f"{name}\n{table(rows_of(data, folder / 'measured'))}", flush=True)
+        rows = rows_of("sum", data["comparisons"][0], slowest)
+        for way, one in data["healed"].items():
+            rows |= rows_of(way, one, slowest)
+        print(f"{name}\n{table(rows)}", flush=True)
 
 
 if __name__ == "__main__":
