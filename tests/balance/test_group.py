@@ -16,6 +16,7 @@ CASES = [
     ("sum", {}), ("uncertainty", {"lr": 0.1}), ("geometric", {}), ("famo", {}), ("random", {}), ("dwa", {}),
     ("cagrad", {}), ("pcgrad", {}), ("gradvac", {"beta": 0.3}), ("nash_mtl", {"at": "channels"}),
     ("mgda", {"at": "parameters"}), ("imtl_g", {"normalise": "initial"}), ("graddrop", {}),
+    ("equal", {"normalise": "gradient"}),
 ]  # fmt: skip
 
 

@@ -1,10 +1,13 @@
 """What holds for every method: order, absent tasks, scale, micro-batches, resumption."""
 
+import math
+
 import pytest
 import torch
 from small import EVERYWHERE, PARTLY, Small, balance_of, images_of, step, trunk
 
 from oneglance.balance import GRADIENT_METHODS, LOSS_METHODS
+from oneglance.balance.balance import MEASURED_STEPS
 from oneglance.errors import OneglanceError
 from oneglance.training import checkpoint
 
@@ -103,6 +106,41 @@ def test_four_micro_batches_are_the_large_batch(method, at):
         assert_close(one, other, 1e-4)
 
 
+@pytest.mark.parametrize("method", ["sum", "random", "mgda", "upgrad"])
+@pytest.mark.parametrize("at", ["features", "channels", "parameters"])
+def test_normalised_by_their_gradients_a_unit_is_as_good_as_another(method, at):
+    if at == "parameters" and method in LOSS_METHODS:
+        pytest.skip("compares nothing at the parameters")
+    net, units = Small("abc"), {"a": 1000.0, "c": 0.1}
+    one, other, parts = (balance_of(method, net, normalise="gradient", at=at, record=0) for _ in range(3))
+    cuts = ([0, 5], [1, 2, 3], [4], [6, 7])
+    for number in range(MEASURED_STEPS + 1):
+        images, scaled = images_of(PARTLY, seed=number), images_of(PARTLY, seed=number, scale=units)
+        measured = number < MEASURED_STEPS
+        mine, theirs = trunk(step(one, net, [images], number)), trunk(step(other, net, [scaled], number))
+        # Once enough is known, only the gradient methods compare.
+        assert (one.cut() is not None) == (measured or method in GRADIENT_METHODS)
+        again = trunk(step(parts, net, [images.part(at_) for at_ in cuts], number))
+        torch.testing.assert_close(again, mine, rtol=1e-4, atol=1e-5)
+        if number:  # the first step is not normalised yet
+            assert torch.cosine_similarity(mine, theirs, 0) > 1 - 1e-5
+    plain = trunk(step(balance_of("sum", net), net, [scaled]))
+    assert torch.cosine_similarity(mine, plain, 0) < 0.999  # the test would notice
+
+
+def test_normalised_by_their_gradients_tasks_of_one_weight_have_one_length():
+    net, images = Small("abc"), images_of(EVERYWHERE, scale={"a": 1000.0, "c": 0.1})
+    balance = balance_of("sum", net, normalise="gradient", record=1)
+    step(balance, net, [images], 0)
+    before = [one["length"] for one in balance.records()["gradient"].values()]
+    step(balance, net, [images], 1)
+    after = [one["length"] for one in balance.records()["gradient"].values()]
+    assert max(before) > 100 * min(before)
+    assert max(after) == pytest.approx(min(after), rel=1e-3)
+    # None of them by itself is worth more or less than before: the product of their scales is 1.
+    assert math.prod(after) == pytest.approx(math.prod(before), rel=1e-3)
+
+
 def run(balance, net, steps, every=2):
     optimizer = torch.optim.SGD(net.parameters(), lr=0.05)
     for number in steps:
@@ -112,7 +150,7 @@ def run(balance, net, steps, every=2):
             balance.end_epoch()
 
 
-@pytest.mark.parametrize("normalise", ["none", "initial"])
+@pytest.mark.parametrize("normalise", ["none", "initial", "gradient"])
 @pytest.mark.parametrize("method", METHODS)
 def test_resumed_in_the_middle_the_end_is_the_same_to_the_bit(method, normalise, tmp_path):
     whole, halved = Small("abc"), Small("abc")

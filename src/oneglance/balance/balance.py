@@ -28,6 +28,8 @@ from oneglance.errors import OneglanceError
 from oneglance.network.cut import Cut
 
 Terms = Mapping[str, Mapping[str, Tensor]]
+#: Steps in which a task's gradient is measured, for `normalise: gradient`.
+MEASURED_STEPS = 8
 
 
 @dataclass
@@ -90,6 +92,10 @@ class Balance:
         self._lowest = torch.tensor(lowest, device=self.device)
         self._initial = torch.zeros(size, device=self.device)  # 0: not known yet
         self._begun: set[int] = set()  # those whose initial loss is known
+        # Of the lengths of the tasks' gradients before any weight: in how many steps they were looked for, in how many
+        # they were found, and the sum of their logarithms.
+        self._looked = np.zeros(size, np.int64)
+        self._found, self._logs = (torch.zeros(size, device=self.device) for _ in range(2))
         self._decided = np.zeros(size)  # by the gradient methods at last; 0: not yet
         self._shared = [one for one in shared if one.requires_grad]
         #: Factors of the last step by task; where they were recorded, the lengths of the tasks' gradients, and the
@@ -135,7 +141,10 @@ class Balance:
         self._recording = bool(self.settings.record) and step % self.settings.record == 0
         # A task that was not there at the last decision calls for a new one.
         due = step % self.settings.every == 0 or not all(self._decided[self._present])
-        self._comparing = due or self._recording
+        self._measuring = self.settings.normalise == "gradient" and bool(
+            (self._looked[self._present] < MEASURED_STEPS).any()
+        )
+        self._comparing = due or self._recording or self._measuring
         self._parts: list[_Part] = []
         size = len(self.names)
         self._losses = torch.zeros(size, device=self.device)
@@ -153,7 +162,7 @@ class Balance:
         """What the forward pass of the next part is to be given; None: nothing."""
         if self.by_gradients is not None:
             return Cut()
-        return Cut(part=False) if self._recording else None
+        return Cut(part=False) if self._recording or self._measuring else None
 
     def add(self, terms: Terms, rows: Mapping[str, Tensor], cut: Cut | None) -> None:
         """Some of the step's images: the loss terms (scalars) and the labelled images (int64 [n]) by task."""
@@ -204,10 +213,13 @@ class Balance:
                 self._consume(part)
         if self.by_losses is not None:
             self.by_losses.learn(scaled, self._mask)
-            if self._recording:
-                self._record(self._whole_gramian(), self._images_together())
+            if self._recording or self._measuring:
+                whole = self._whole_gramian()
+                self._learn_lengths(whole, scale)
+                if self._recording:
+                    self._record(whole, self._images_together())
         else:
-            self._finish_gradients(self.by_gradients)
+            self._finish_gradients(self.by_gradients, scale)
         self._parts, self._rows = [], {}
         return (self.factors * scaled).sum().detach()
 
@@ -249,6 +261,9 @@ class Balance:
         decided = torch.from_numpy(self._decided.copy())
         return {
             "initial": self._initial,
+            "looked": torch.from_numpy(self._looked.copy()),
+            "found": self._found,
+            "logs": self._logs,
             "decided": decided,
             **{f"method.{name}": value for name, value in method.state.items()},
         }
@@ -259,7 +274,8 @@ class Balance:
         if own.keys() != state.keys() or any(own[name].shape != state[name].shape for name in own):
             raise OneglanceError("the state of the balance is of another method, or of other tasks")
         moved = {name: value.to(own[name].device, own[name].dtype, copy=True) for name, value in state.items()}
-        self._initial = moved.pop("initial")
+        self._initial, self._found, self._logs = (moved.pop(name) for name in ("initial", "found", "logs"))
+        self._looked = moved.pop("looked").numpy()
         self._decided = moved.pop("decided").numpy()
         self._begun = {i for i, value in enumerate(self._initial.tolist()) if value}
         method = self.by_losses or self.by_gradients
@@ -278,9 +294,25 @@ class Balance:
     def _scale(self) -> Tensor:
         """What each loss is multiplied by before the method sees it, float [T]."""
         weights = self._moved(self.weights)
-        if self.settings.normalise == "none":
-            return weights
-        return weights / torch.where(self._initial > 0, self._initial, torch.ones_like(self._initial))
+        match self.settings.normalise:
+            case "initial":
+                return weights / torch.where(self._initial > 0, self._initial, torch.ones_like(self._initial))
+            case "gradient":
+                known = self._found > 0
+                logs = self._logs / self._found.clamp(min=1)
+                mean = torch.where(known, logs, torch.zeros_like(logs)).sum() / known.sum().clamp(min=1)
+                return weights * torch.where(known, (mean - logs).exp(), torch.ones_like(logs))
+        return weights
+
+    def _learn_lengths(self, gramian: Tensor, scale: Tensor) -> None:
+        """Add this step's lengths of gradients, as they are before ``scale``, to what is known of them."""
+        if not self._measuring:
+            return
+        lengths = gramian.detach().diagonal().to(self.device).clamp(min=0).sqrt() / scale.clamp(min=1e-30)
+        there = self._mask & (lengths > 0) & lengths.isfinite()
+        self._logs = self._logs + torch.where(there, lengths, torch.ones_like(lengths)).log()
+        self._found = self._found + there
+        self._looked[self._present] += 1
 
     def _normalised(self, factors: Tensor) -> Tensor:
         """The factors scaled so that their magnitudes sum to the number of tasks in the step."""
@@ -368,7 +400,7 @@ class Balance:
             return total @ total.T
         return self.group.sum(self._gramian)
 
-    def _finish_gradients(self, method: gradients.GradientMethod | None) -> None:
+    def _finish_gradients(self, method: gradients.GradientMethod | None, scale: Tensor) -> None:
         assert method is not None
         if not self._comparing:
             factors = np.where(np.isin(np.arange(len(self.names)), self._present), self._decided, 0.0)
@@ -379,6 +411,7 @@ class Balance:
         if self.settings.at == "parameters":
             self._sum_rows()
         whole = self._whole_gramian()
+        self._learn_lengths(whole, scale)
         # The one place where the host waits for the device: everything further is small and done in float64.
         gramian = whole.detach().cpu().double().numpy()
         alive = [i for i in self._present if gramian[i, i] > 0 and np.isfinite(gramian[i, i])]
