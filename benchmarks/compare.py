@@ -41,7 +41,7 @@ SMALL: dict[str, tuple[str, ...]] = {
         "train.size=[192,192]", "train.sizes.faces=[128,128]", "trunk.channels=48", "train.epochs=4",
     ),
 }  # fmt: skip
-#: Gradients of one length, as they are in the first steps, or decided anew in each fourth step; necks or branches apart.
+#: Gradients of one length, as they are in the first steps or decided anew in each fourth; necks or branches apart.
 HEALED: dict[str, tuple[str, ...]] = {
     "lengths": ("balance.normalise=gradient",),
     "even": ("balance.method=imtl_g", "balance.every=4"),
