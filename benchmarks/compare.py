@@ -27,6 +27,8 @@ from oneglance.training.fit import LAST
 from oneglance.training.machine import machine
 
 RESULTS = Path(__file__).parent / "results"
+#: Losses as they are: `normalise: gradient`, the default, is one of the ways to heal.
+PLAIN = ("balance.normalise=none",)
 #: What makes each of the examples small enough.
 SMALL: dict[str, tuple[str, ...]] = {
     "pets": (
@@ -89,7 +91,7 @@ def healed(name: str, way: str, overrides: Sequence[str], seeds: int, folder: Pa
     for seed in range(seeds):
         run = folder / "healed" / f"{way}-{seed}"
         if not (run / LAST).is_file():
-            found = [*SMALL[name], *HEALED[way], *overrides, f"train.seed={seed}"]
+            found = [*PLAIN, *SMALL[name], *HEALED[way], *overrides, f"train.seed={seed}"]
             og.train(EXAMPLES / f"{name}.yaml", found, out=run)
         ours[seed] = measured(f"healed-{way}", run, seed)
     twins = {
@@ -106,7 +108,7 @@ def main() -> None:
     for name in options.which.split(","):
         folder = options.out / "compare" / name
         found = og.compare(
-            EXAMPLES / f"{name}.yaml", overrides=[*SMALL[name], *options.overrides], seeds=options.count, out=folder,
+            EXAMPLES / f"{name}.yaml", overrides=[*PLAIN, *SMALL[name], *options.overrides], seeds=options.count, out=folder,
             labels=[options.labels] if options.labels else [], say=lambda text: print(text, flush=True),
         )  # fmt: skip
         data = json.loads(found.results.read_text(encoding="utf-8"))
@@ -116,7 +118,7 @@ def main() -> None:
             for way in options.heal.split(",") if way
         }  # fmt: skip
         slowest = slowest_twin(folder / "measured")
-        data |= {"overrides": [*SMALL[name], *options.overrides], "machine": machine(), "slowest_twin_s": slowest}
+        data |= {"overrides": [*PLAIN, *SMALL[name], *options.overrides], "machine": machine(), "slowest_twin_s": slowest}
         path = RESULTS / f"compare_{name}.json"
         path.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         rows = rows_of("sum", data["comparisons"][0], slowest)

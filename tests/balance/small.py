@@ -77,7 +77,7 @@ PARTLY = {"a": [0, 1, 2, 5], "b": [1, 2, 3, 4, 7], "c": [2, 5, 6]}
 
 def balance_of(method: str, net: Small, group: Group | None = None, **options: object) -> Balance:
     weights = dict.fromkeys(net.heads, 1.0)
-    settings = BalanceSettings(method=method, **options)
+    settings = BalanceSettings(method=method, **{"normalise": "none"} | options)
     return Balance(settings, weights, shared=net.shared(), group=group)
 
 

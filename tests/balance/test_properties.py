@@ -6,7 +6,7 @@ import pytest
 import torch
 from small import EVERYWHERE, PARTLY, Small, balance_of, images_of, step, trunk
 
-from oneglance.balance import GRADIENT_METHODS, LOSS_METHODS
+from oneglance.balance import GRADIENT_METHODS, LOSS_METHODS, Balance, BalanceSettings
 from oneglance.balance.balance import MEASURED_STEPS
 from oneglance.errors import OneglanceError
 from oneglance.training import checkpoint
@@ -139,6 +139,33 @@ def test_normalised_by_their_gradients_tasks_of_one_weight_have_one_length():
     assert max(after) == pytest.approx(min(after), rel=1e-3)
     # None of them by itself is worth more or less than before: the product of their scales is 1.
     assert math.prod(after) == pytest.approx(math.prod(before), rel=1e-3)
+
+
+def test_the_parts_of_a_task_keep_their_proportions():
+    """Normalised by its gradient, a task is; the weights of its parts say what they said before."""
+    settings = BalanceSettings(over="terms", record=0, weights={"b.one": 1.0, "b.two": 5.0, "a": 0.0})
+    balance = Balance(settings, {"a": 1.0, "b": 1.0, "c": 1.0}, parts={"b": {"one": ("x",), "two": ("y",)}})
+    maps = torch.randn(4, 3, 2, 2, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    rows = {"b": torch.arange(4), "c": torch.arange(4)}
+
+    def gradients():
+        """Of each part by itself, as they are weighted."""
+        scaled = [maps.pow(2).sum() * 100, maps.sin().sum(), maps.cos().sum()]  # b.one, b.two, c
+        terms = {"b": {"x": scaled[0], "y": scaled[1]}, "c": {"z": scaled[2]}}
+        return terms, [torch.autograd.grad(one, maps, retain_graph=True)[0] for one in scaled]
+
+    for number in range(2):
+        maps.grad = None
+        balance.begin(number, {name: len(at) for name, at in rows.items()})
+        cut = balance.cut()
+        cut.compare_at([maps])
+        cut(maps)
+        terms, (one, two, third) = gradients()
+        balance.add(terms, rows, cut)
+        balance.finish()
+    of_b, of_c = (one + two).norm(), third.norm()
+    mean = (2 * of_b.log() + of_c.log()).div(3).exp()
+    torch.testing.assert_close(maps.grad, mean / of_b * (one + 5 * two) + mean / of_c * third, rtol=1e-4, atol=1e-4)
 
 
 def run(balance, net, steps, every=2):

@@ -93,9 +93,11 @@ class Balance:
         self._initial = torch.zeros(size, device=self.device)  # 0: not known yet
         self._begun: set[int] = set()  # those whose initial loss is known
         # Of the lengths of the tasks' gradients before any weight: in how many steps they were looked for, in how many
-        # they were found, and the sum of their logarithms.
+        # they were found, and the sum of their logarithms. The parts of a task have their task's, and so keep their
+        # proportions.
         self._looked = np.zeros(size, np.int64)
         self._found, self._logs = (torch.zeros(size, device=self.device) for _ in range(2))
+        self._of_one_task = self._moved([float(a == b) for a in self.tasks for b in self.tasks]).view(size, size)
         self._decided = np.zeros(size)  # by the gradient methods at last; 0: not yet
         self._shared = [one for one in shared if one.requires_grad]
         #: Factors of the last step by task; where they were recorded, the lengths of the tasks' gradients, and the
@@ -141,9 +143,9 @@ class Balance:
         self._recording = bool(self.settings.record) and step % self.settings.record == 0
         # A task that was not there at the last decision calls for a new one.
         due = step % self.settings.every == 0 or not all(self._decided[self._present])
-        self._measuring = self.settings.normalise == "gradient" and bool(
-            (self._looked[self._present] < MEASURED_STEPS).any()
-        )
+        least = min(self._looked[self._present], default=MEASURED_STEPS)
+        by_gradient = self.settings.normalise == "gradient" and len(set(self.tasks)) > 1
+        self._measuring = by_gradient and bool(least < MEASURED_STEPS)
         self._comparing = due or self._recording or self._measuring
         self._parts: list[_Part] = []
         size = len(self.names)
@@ -308,7 +310,9 @@ class Balance:
         """Add this step's lengths of gradients, as they are before ``scale``, to what is known of them."""
         if not self._measuring:
             return
-        lengths = gramian.detach().diagonal().to(self.device).clamp(min=0).sqrt() / scale.clamp(min=1e-30)
+        unscaled = torch.where(scale > 0, 1 / scale, torch.zeros_like(scale))
+        plain = gramian.detach().to(self.device) * (unscaled[:, None] * unscaled)
+        lengths = (self._of_one_task @ plain @ self._of_one_task).diagonal().clamp(min=0).sqrt()
         there = self._mask & (lengths > 0) & lengths.isfinite()
         self._logs = self._logs + torch.where(there, lengths, torch.ones_like(lengths)).log()
         self._found = self._found + there

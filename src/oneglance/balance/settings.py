@@ -52,10 +52,10 @@ class BalanceSettings(BaseModel):
         1, ge=1, description="Gradients are compared every so many steps; between them, the last factors hold."
     )
     normalise: Literal["none", "initial", "gradient"] = Field(
-        "none",
-        description="`initial`: each loss is divided by its value at the task's first step. `gradient`: by the length "
-        "of its gradient at what the tasks share, as it is on average in the task's first steps, so that all tasks "
-        "of equal weight begin with as much say in it.",
+        "gradient",
+        description="`gradient`: each task's loss is divided by the length of its gradient at what the tasks share, as "
+        "it is on average in the task's first steps, so that all tasks of one weight begin with as much say in it. "
+        "`initial`: each loss by its value at the task's first step. `none`: losses are taken as they are.",
     )
     record: int = Field(
         50, ge=0, description="Steps between records of weights and of conflict between the tasks; 0: none."
