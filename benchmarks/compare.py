@@ -91,8 +91,7 @@ def healed(name: str, way: str, overrides: Sequence[str], seeds: int, folder: Pa
     for seed in range(seeds):
         run = folder / "healed" / f"{way}-{seed}"
         if not (run / LAST).is_file():
-            found = [*PLAIN, *SMALL[name], *HEALED[way], *overrides, f"train.seed={seed}"]
-            og.train(EXAMPLES / f"{name}.yaml", found, out=run)
+            og.train(EXAMPLES / f"{name}.yaml", [*overrides, *HEALED[way], f"train.seed={seed}"], out=run)
         ours[seed] = measured(f"healed-{way}", run, seed)
     twins = {
         task: {k: measured(f"alone-{task}", folder / "runs" / f"alone-{task}" / f"seed-{k}", k) for k in range(seeds)}
@@ -106,19 +105,19 @@ def healed(name: str, way: str, overrides: Sequence[str], seeds: int, folder: Pa
 def main() -> None:
     options = arguments(__doc__, which=",".join(SMALL), count=3, labels="", heal="")
     for name in options.which.split(","):
-        folder = options.out / "compare" / name
+        folder, overrides = options.out / "compare" / name, [*PLAIN, *SMALL[name], *options.overrides]
         found = og.compare(
-            EXAMPLES / f"{name}.yaml", overrides=[*PLAIN, *SMALL[name], *options.overrides], seeds=options.count, out=folder,
+            EXAMPLES / f"{name}.yaml", overrides=overrides, seeds=options.count, out=folder,
             labels=[options.labels] if options.labels else [], say=lambda text: print(text, flush=True),
         )  # fmt: skip
         data = json.loads(found.results.read_text(encoding="utf-8"))
         tasks = list(data["comparisons"][0]["tasks"])
         data["healed"] = {
-            way: healed(name, way, options.overrides, options.count, folder, tasks)
+            way: healed(name, way, overrides, options.count, folder, tasks)
             for way in options.heal.split(",") if way
         }  # fmt: skip
         slowest = slowest_twin(folder / "measured")
-        data |= {"overrides": [*PLAIN, *SMALL[name], *options.overrides], "machine": machine(), "slowest_twin_s": slowest}
+        data |= {"overrides": overrides, "machine": machine(), "slowest_twin_s": slowest}
         path = RESULTS / f"compare_{name}.json"
         path.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         rows = rows_of("sum", data["comparisons"][0], slowest)
