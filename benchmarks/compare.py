@@ -35,12 +35,14 @@ SMALL: dict[str, tuple[str, ...]] = {
         "train.size=[128,128]", "trunk.channels=48", "tasks.head.width=32", "tasks.outline.width=48", "train.epochs=12",
     ),
     "keypoints": ("train.size=[96,96]", "trunk.channels=32", "mixing.epoch=320", "train.epochs=12"),
+    # As many images of each source in a step, so that each task has 8 labelled ones or nearly: a twin gets no less.
     "recognition": (
-        "train.size=[96,96]", "trunk.channels=48", "tasks.head.width=32", "tasks.cells.width=32", "mixing.epoch=1300",
-        "train.epochs=6",
+        "train.size=[96,96]", "trunk.channels=48", "tasks.head.width=32", "tasks.cells.width=32", "mixing.rule=equal",
+        "mixing.epoch=960", "train.batch=48", "train.epochs=8",
     ),
     "faces_objects": (
-        "train.size=[192,192]", "train.sizes.faces=[128,128]", "trunk.channels=48", "train.epochs=4",
+        "train.size=[192,192]", "train.sizes.faces=[128,128]", "trunk.channels=48", "mixing.epoch=1000",
+        "train.epochs=3",
     ),
 }  # fmt: skip
 #: Gradients of one length, as they are in the first steps or decided anew in each fourth; necks or branches apart.
