@@ -90,6 +90,7 @@ def test_a_twin_makes_the_steps_and_the_looks_that_the_shared_network_makes(rule
     assert budget.steps == shared.batches
     assert budget.batch == {"proportional": 24, "equal": 16}[rule]
     assert budget.steps * budget.batch == looks
+    assert budget.advantage == ""
     # What the twin then really does.
     twin = twin_config(config, ["weather"], budget)
     mine = training_batches(twin, manifest.only(columns_of(create_tasks(twin.tasks))), ["weather"])
@@ -110,6 +111,8 @@ def test_a_task_with_few_labels_gets_whole_batches_and_fewer_steps() -> None:
     manifest = manifest_of(config, sky=1600, street=10, boxed=10)
     budget = twin_budget(config, manifest, ["objects"])
     assert (budget.steps, budget.batch) == (10, 8)
+    # In its favour, so it is said.
+    assert "8.0 times as many labelled images" in budget.advantage
 
 
 def test_a_twin_is_a_configuration_of_its_own() -> None:

@@ -172,6 +172,9 @@ def _twins(given: Given, study: _Study, labels: Sequence[str]) -> Evidence:
         one.task: verdict(one, "the shared network", "its twin", twins=True, level=study.level)
         for one in comparison.tasks
     }
+    for task, word in words.items():
+        if said := budgets[twin_name(task)].advantage:
+            words[task] = replace(word, details=(*word.details, said))
     curves = []
     for one in wanted:
         sides = [(found[shared.name], found[alone.name]) for shared, alone, _ in planned[one.task]]

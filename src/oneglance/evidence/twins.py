@@ -48,6 +48,18 @@ class Budget:
         """Images that the training looks at in all."""
         return self.epochs * self.steps * self.batch
 
+    @property
+    def advantage(self) -> str:
+        """What is to be said of a twin that sees markedly more labelled images than the shared training; else empty."""
+        times = self.steps * self.batch / max(self.looks, 1e-9)
+        if times < 1.25:
+            return ""
+        return (
+            f"The twin sees {times:.1f} times as many labelled images as the shared network, since a step of it has "
+            f"{self.batch}: part of the difference may be that alone. A larger train.batch, or a mixing that shows the "
+            "task's sources more often, makes the two alike."
+        )
+
 
 def tasks_of_twin(config: Config, task: str) -> tuple[str, ...]:
     """The tasks of a task's twin: itself, and those that it can't do without: the detector whose objects it asks about,
