@@ -291,3 +291,21 @@ def test_the_first_score_of_all_is_seen() -> None:
     assert axes.get_ylim() == (0, 1)
     low, high = axes.get_xlim()
     assert [tick for tick in axes.get_xticks() if low <= tick <= high] == [4]
+
+
+def test_the_balance_shows_who_has_how_much_say_and_who_is_in_conflict(tmp_path: Path) -> None:
+    rows = ["step,epoch,kind,task,name,value"]
+    for step in range(3):
+        rows += [f"{step},0,factor,{task},factor,{value}" for task, value in (("a", 1.5), ("b", 0.5))]
+        rows += [f"{step},0,gradient,{task},length,{value}" for task, value in (("a", 0.01), ("b", 10))]
+        rows.append(f"{step},0,conflict,a,b,-0.25")
+    (tmp_path / "history.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    ((name, curves),) = read_history(tmp_path, {})
+    assert name == "balance"
+    factors, gradients, conflict = curves
+    assert {one.name: one.y.tolist() for one in factors.series} == {"a": [1.5] * 3, "b": [0.5] * 3}
+    # Powers of ten, so that a gradient a thousandth as long can be seen at all.
+    lengths = {one.name: one.y for one in gradients.series}
+    np.testing.assert_allclose(lengths["a"], -2)
+    np.testing.assert_allclose(lengths["b"], 1)
+    assert [(one.name, one.y.tolist()) for one in conflict.series] == [("a, b", [-0.25] * 3)]

@@ -459,4 +459,4 @@ def test_a_step_in_parts_is_a_step(at, tmp_path, shapes, monkeypatch):
     shapes["train"] |= {"accumulate": 2, "workers": 0, "epochs": 1}
     run = og.train(shapes, out="run", quiet=True)
     kinds = {line.split(",")[2] for line in (run.folder / "history.csv").read_text().splitlines()[1:]}
-    assert {"loss", "factor", "conflict", "score"} <= kinds
+    assert {"loss", "factor", "gradient", "conflict", "score"} <= kinds
