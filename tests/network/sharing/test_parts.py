@@ -113,8 +113,9 @@ def test_a_frozen_detector_rests_with_both_trunks():
 
 def test_it_goes_on_from_one_trunk():
     hard = network_of("hard", NAMES).state_dict()
-    for key, value in over_terms("none").state_dict().items():
-        assert hard[over_terms("none").like_hard(key)].shape == value.shape, key
+    apart = over_terms("none")
+    for key, value in apart.state_dict().items():
+        assert hard[apart.like_hard(key)].shape == value.shape, key
 
 
 def test_the_configuration_says_what_is_wrong():
