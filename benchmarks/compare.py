@@ -45,8 +45,8 @@ SMALL: dict[str, tuple[str, ...]] = {
         "train.epochs=3",
     ),
 }  # fmt: skip
-#: Gradients of one length, as they are in the first steps or decided anew in each fourth; and longer steps, since Adam's
-#: have one length and six tasks share it; necks or branches apart.
+#: Gradients of one length, as they are in the first steps or decided anew in each fourth; longer steps as well, since
+#: Adam's have one length and six tasks share it; necks or branches apart.
 HEALED: dict[str, tuple[str, ...]] = {
     "lengths": ("balance.normalise=gradient",),
     "even": ("balance.method=imtl_g", "balance.every=4"),
