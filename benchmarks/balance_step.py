@@ -10,8 +10,8 @@ A step is the forward pass, the losses and all that it takes to bring gradients 
 Every variant takes one step in every round, in an order drawn anew, in one process of one thread, until ``--seconds``
 are over. What is measured is the processor's time, so that other programs weigh little; the figure (``ratio``) is the
 median over the rounds of a variant's time over that of the plain sum in the same round. Where steps differ (``every``),
-``mean`` says what they cost together: the sum of all times over that of the plain sum's. TorchJD's mtl_backward goes through the
-whole trunk for every task, as does LibMTL (where it can be imported). Writes results/balance_step_<network>.json.
+``mean`` says what they cost together: the sum of all times over that of the plain sum's. TorchJD's mtl_backward goes
+through the whole trunk for every task, as does LibMTL (where it can be imported). Writes results/balance_step_<network>.json.
 """
 
 from __future__ import annotations
@@ -228,9 +228,10 @@ def main() -> None:
     for name, taken in seconds.items():
         ratios = np.array(taken) / base
         low, high = np.percentile(ratios, [25, 75])
-        mean = float(sum(taken) / base.sum())
-        found[name] = {"ratio": float(np.median(ratios)), "mean": mean, "quarter": float(low), "three quarters": float(high),
-                       "seconds": float(np.median(taken))}  # fmt: skip
+        found[name] = {
+            "ratio": float(np.median(ratios)), "mean": float(sum(taken) / base.sum()), "quarter": float(low),
+            "three quarters": float(high), "seconds": float(np.median(taken)),
+        }  # fmt: skip
     result = {
         "network": options.network, "size": size, "batch": options.batch, "threads": 1,
         "rounds": number, "torch": torch.__version__, "machine": platform.machine(), "variants": found,
