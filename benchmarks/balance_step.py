@@ -11,7 +11,8 @@ Every variant takes one step in every round, in an order drawn anew, in one proc
 are over. What is measured is the processor's time, so that other programs weigh little; the figure (``ratio``) is the
 median over the rounds of a variant's time over that of the plain sum in the same round. Where steps differ (``every``),
 ``mean`` says what they cost together: the sum of all times over that of the plain sum's. TorchJD's mtl_backward goes
-through the whole trunk for every task, as does LibMTL (where it can be imported). Writes results/balance_step_<network>.json.
+through the whole trunk for every task, as does LibMTL (where it can be imported).
+Writes results/balance_step_<network>.json.
 """
 
 from __future__ import annotations
