@@ -42,6 +42,7 @@ class Pretended:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.made: list[tuple[float, int, float]] = []
         self.stop_at: int | None = None
+        self.best = 0.5
         pretended = self
 
         class Fake:
@@ -58,7 +59,7 @@ class Pretended:
                         raise KeyboardInterrupt
                     if self.lr > 0.5:
                         raise NotFinite("the loss is not finite. The batch was saved")
-                    score = 0.5 * epoch / 2 / (1 + abs(self.lr - 0.1))
+                    score = pretended.best * epoch / 2 / (1 + abs(self.lr - 0.1))
                     self.tell(epoch, {"kind": {"accuracy": score}})
                 return {"kind": {"accuracy": score}}
 
@@ -131,6 +132,17 @@ def test_a_trial_that_is_behind_is_stopped(config: Path, tmp_path: Path, monkeyp
     for one in stopped:  # neither all epochs nor all folds
         assert len([made for made in pretended.made if made[0] == one.values["train.lr"]]) < 4
         assert not (tmp_path / "out" / "runs" / one.key / "fold-1").exists()
+
+
+def test_where_next_to_nothing_is_learnt_it_is_said(
+    config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pretended, said = Pretended(monkeypatch), list[str]()
+    search(config, tmp_path / "some", 1, say=said.append)
+    assert not any("next to nothing" in line for line in said)
+    pretended.best = 0.005
+    search(config, tmp_path / "none", 1, say=said.append)
+    assert any("task 'kind': the configuration as it is scores next to nothing on a fold" in line for line in said)
 
 
 def test_hyperband_stops_trials_too(config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

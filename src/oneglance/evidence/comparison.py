@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from oneglance.errors import OneglanceError
 from oneglance.evidence.measure import Measured, TaskScore
-from oneglance.evidence.statistics import Difference, difference, holm, relative_gain
+from oneglance.evidence.statistics import NEXT_TO_NOTHING, Difference, difference, holm, relative_gain
 
 Floats = NDArray[np.float64]
 
@@ -38,6 +38,11 @@ class TaskComparison:
     adjusted: float
     family: int
     left_out: str
+
+    @property
+    def from_nothing(self) -> bool:
+        """Whether theirs have learnt next to nothing."""
+        return self.higher and float(self.theirs.mean()) < NEXT_TO_NOTHING
 
     @property
     def gain(self) -> float:
@@ -125,6 +130,8 @@ def _resampled(mine: Sequence[TaskScore], yours: Sequence[TaskScore]) -> tuple[t
 def _gain(found: Sequence[TaskComparison], side: Trainings, others: Mapping[str, Trainings]) -> Difference | None:
     scored = [one for one in found if np.isfinite(one.difference.mean)]
     if not scored or not all(one.paired and len(one.ours) == len(scored[0].ours) for one in scored):
+        return None
+    if any(one.from_nothing for one in scored):
         return None
     higher = [one.higher for one in scored]
     gains = relative_gain(np.stack([one.ours for one in scored]), np.stack([one.theirs for one in scored]), higher)

@@ -104,6 +104,11 @@ def summary(one: Comparison, words: dict[str, Verdict], *, twins: bool, level: f
             f" Over all tasks the scores are {abs(one.gain.mean):.1f}% {way} on average (delta-m "
             f"{_percent(one.gain.mean)}, {100 * level:g}% interval {_percent(low)} to {_percent(high)})."
         )
+    if nothing := [task.task for task in one.tasks if task.from_nothing]:
+        said += (
+            f" No mean over tasks (delta-m) is given: of {', '.join(nothing)}, next to nothing was learnt by "
+            f"{one.theirs}, and shares of that are noise. More epochs would help."
+        )
     return said
 
 

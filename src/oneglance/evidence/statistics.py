@@ -226,6 +226,11 @@ def holm(ps: Sequence[float]) -> list[float]:
     return adjusted
 
 
+#: A score that is better the higher it is, and below this, is of a network that has learnt next to nothing: shares of
+#: it are noise, and no mean over tasks is made with them.
+NEXT_TO_NOTHING = 0.01
+
+
 def relative_gain(ours: Floats, theirs: Floats, higher: Sequence[bool]) -> Floats:
     """Delta-m (Maninis et al. 2019) in percent: the mean over tasks of the relative difference, its sign such that more
     is better. ``ours``, ``theirs`` float [T, ...]; ``higher``: whether a higher score is better, by task. NaN where the

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from oneglance.config import Config
 from oneglance.errors import OneglanceError
+from oneglance.evidence.statistics import NEXT_TO_NOTHING
+from oneglance.tasks import create_tasks
 from oneglance.tuning.search import STEPS
 from oneglance.tuning.together import Waiting, made_by_all
 from oneglance.tuning.trials import FoldResult, Trials, key_of, relative
@@ -33,10 +35,11 @@ def train_baseline(
     for result in results:
         if result.broke:
             raise OneglanceError(f"the configuration as it is can't be trained: {result.broke}")
-    for name in sorted({name for one in results for name, value in one.scores.items() if not value > 0}):
+    least = {n: NEXT_TO_NOTHING if task.higher_is_better else 0.0 for n, task in create_tasks(base.tasks).items()}
+    for name in sorted({n for one in results for n, value in one.scores.items() if not value > least[n]}):
         say(
-            f"task {name!r}: the configuration as it is scores nothing on a fold, so that no trial can be said to "
-            "be better at it there; more epochs would help"
+            f"task {name!r}: the configuration as it is scores next to nothing on a fold, so that what trials score "
+            "beside it means nothing; more epochs would help"
         )
     return results
 
