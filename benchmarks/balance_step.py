@@ -6,7 +6,8 @@
 - ``pets``: the network of examples/pets.yaml (class, box and outline on MobileNetV2 with its pyramid), 16 random images
   of ``--size`` pixels, all labelled for all three.
 
-A step is the forward pass, the losses and all that it takes to bring gradients into place; no loading, no optimiser.
+A step is the forward pass, the losses and all that it takes to bring gradients into place; no loading, no optimiser,
+and no `normalise: gradient`, which measures in a training's first steps only ("sum, measuring" is such a step).
 Every variant takes one step in every round, in an order drawn anew, in one process of one thread, until ``--seconds``
 are over. What is measured is the processor's time, so that other programs weigh little; the figure (``ratio``) is the
 median over the rounds of a variant's time over that of the plain sum in the same round. Where steps differ (``every``),
@@ -102,9 +103,8 @@ def pets(
 def ours(network: Any, images: Tensor, losses: Callable[[Any], Any], **options: Any) -> Step:
     """A step as the training loop takes it."""
     names = list(network.heads)
-    balance = Balance(
-        BalanceSettings(record=0, **options), dict.fromkeys(names, 1.0), shared=network.shared_parameters()
-    )
+    settings = BalanceSettings(**{"record": 0, "normalise": "none"} | options)
+    balance = Balance(settings, dict.fromkeys(names, 1.0), shared=network.shared_parameters())
     rows = {name: torch.arange(len(images)) for name in names}
     counts = dict.fromkeys(names, len(images))
     number = 0
@@ -194,6 +194,7 @@ def main() -> None:
     variants: dict[str, Step] = {"plain sum, no balance": plain(*case)}
     for name in METHODS if options.network == "resnet" else ("sum", "uncertainty", "famo", "upgrad", "mgda", "cagrad"):
         variants[name] = ours(*case, method=name)
+    variants["sum, measuring"] = ours(*case, method="sum", record=1)
     variants["upgrad at channels"] = ours(*case, method="upgrad", at="channels")
     variants["upgrad at parameters"] = ours(*case, method="upgrad", at="parameters")
     for every in (2, 4):
