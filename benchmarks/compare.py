@@ -4,7 +4,7 @@
     python benchmarks/compare.py --which pets --heal even,branches
 
 `oneglance compare` on examples/NAME.yaml with the overrides below (and further ones from the command line): all scores
-with their intervals, delta-m, and what an answer takes beside the slowest twin's and all twins'. ``--heal``: ways to
+with their intervals, delta-m, and what an answer takes beside the costliest twin's and all twins'. ``--heal``: ways to
 heal a task that sharing hurts (``HEALED``), trained with the same seeds and compared with the same twins. The same
 command goes on where it was interrupted. Writes results/compare_NAME.json.
 """
@@ -56,7 +56,7 @@ HEALED: dict[str, tuple[str, ...]] = {
 }
 
 
-def rows_of(side: str, one: dict[str, Any], slowest: float) -> dict[str, dict[str, str]]:
+def rows_of(side: str, one: dict[str, Any], costliest: dict[str, float]) -> dict[str, dict[str, str]]:
     """A row a task, one of all, and what it takes."""
     rows = {}
     for name, task in one["tasks"].items():
@@ -70,19 +70,23 @@ def rows_of(side: str, one: dict[str, Any], slowest: float) -> dict[str, dict[st
         low, high = gain["interval"]
         rows[f"{side}: all, delta-m"] = {"difference": f"{gain['mean']:+.1f}% [{low:+.1f}, {high:+.1f}]"}
     ours, theirs = one["cost"]["ours"], one["cost"]["theirs"]
-    rows[f"{side}: an answer's time, against the slowest twin's"] = {"shared": f"{ours['answer_s'] / slowest:.2f}"}
+    for key, what in (("answer_s", "an answer's time"), ("flops", "operations")):
+        rows[f"{side}: {what}, against the costliest twin's"] = {"shared": f"{ours[key] / costliest[key]:.2f}"}
     for key, what in (("answer_s", "an answer's time"), ("flops", "operations"), ("parameters", "parameters")):
         rows[f"{side}: {what}, against all twins'"] = {"shared": f"{ours[key] / theirs[key]:.2f}"}
     rows[f"{side}: training, against all twins'"] = {"shared": f"{ours['train_s'] / theirs['train_s']:.2f}"}
     return rows
 
 
-def slowest_twin(measured: Path) -> float:
-    """Seconds of an answer of the slowest single-task twin, the median over its trainings."""
-    times: dict[str, list[float]] = {}
-    for path in measured.glob("alone-*.json"):
-        times.setdefault(path.name.split("_seed-")[0], []).append(json.loads(path.read_text())["answer_s"])
-    return max(statistics.median(one) for one in times.values())
+def costliest_twin(measured: Path) -> dict[str, float]:
+    """Seconds of an answer, and operations, of the single-task twin that takes most: medians over its trainings."""
+    found = {}
+    for key in ("answer_s", "flops"):
+        values: dict[str, list[float]] = {}
+        for path in measured.glob("alone-*.json"):
+            values.setdefault(path.name.split("_seed-")[0], []).append(json.loads(path.read_text())[key])
+        found[key] = max(statistics.median(one) for one in values.values())
+    return found
 
 
 def healed(name: str, way: str, overrides: Sequence[str], seeds: int, folder: Path, tasks: list[str]) -> dict[str, Any]:
@@ -120,13 +124,13 @@ def main() -> None:
             way: healed(name, way, overrides, options.count, folder, tasks)
             for way in options.heal.split(",") if way
         }  # fmt: skip
-        slowest = slowest_twin(folder / "measured")
-        data |= {"overrides": overrides, "machine": machine(), "slowest_twin_s": slowest}
+        costliest = costliest_twin(folder / "measured")
+        data |= {"overrides": overrides, "machine": machine(), "costliest_twin": costliest}
         path = RESULTS / f"compare_{name}.json"
         path.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        rows = rows_of("sum", data["comparisons"][0], slowest)
+        rows = rows_of("sum", data["comparisons"][0], costliest)
         for way, one in data["healed"].items():
-            rows |= rows_of(way, one, slowest)
+            rows |= rows_of(way, one, costliest)
         print(f"{name}\n{table(rows)}", flush=True)
 
 
