@@ -141,6 +141,16 @@ def test_normalised_by_their_gradients_tasks_of_one_weight_have_one_length():
     assert math.prod(after) == pytest.approx(math.prod(before), rel=1e-3)
 
 
+def test_a_gradient_that_is_all_but_nothing_is_not_blown_up():
+    net, images = Small("abc"), images_of(EVERYWHERE, scale={"a": 1e-12})
+    balance = balance_of("sum", net, normalise="gradient", record=1)
+    step(balance, net, [images], 0)
+    before = {name: one["length"] for name, one in balance.records()["gradient"].items()}
+    step(balance, net, [images], 1)
+    after = {name: one["length"] for name, one in balance.records()["gradient"].items()}
+    assert after["a"] / before["a"] == pytest.approx(1e4, rel=1e-3)
+
+
 def test_the_parts_of_a_task_keep_their_proportions():
     """Normalised by its gradient, a task is; the weights of its parts say what they said before."""
     settings = BalanceSettings(over="terms", record=0, weights={"b.one": 1.0, "b.two": 5.0, "a": 0.0})

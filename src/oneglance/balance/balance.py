@@ -13,6 +13,7 @@ then the graphs of all parts are kept (of the trunk, where gradients are compare
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -30,6 +31,9 @@ from oneglance.network.cut import Cut
 Terms = Mapping[str, Mapping[str, Tensor]]
 #: Steps in which a task's gradient is measured, for `normalise: gradient`.
 MEASURED_STEPS = 8
+#: The logarithm of what a loss is multiplied or divided by for it, at most: a gradient that is all but 0 in its first
+#: steps has not begun to learn, and would drown the others once it does.
+MOST = math.log(1e4)
 
 
 @dataclass
@@ -303,7 +307,7 @@ class Balance:
                 known = self._found > 0
                 logs = self._logs / self._found.clamp(min=1)
                 mean = torch.where(known, logs, torch.zeros_like(logs)).sum() / known.sum().clamp(min=1)
-                return weights * torch.where(known, (mean - logs).exp(), torch.ones_like(logs))
+                return weights * torch.where(known, (mean - logs).clamp(-MOST, MOST).exp(), torch.ones_like(logs))
         return weights
 
     def _learn_lengths(self, gramian: Tensor, scale: Tensor) -> None:
