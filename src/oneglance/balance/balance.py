@@ -13,7 +13,6 @@ then the graphs of all parts are kept (of the trunk, where gradients are compare
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -24,16 +23,12 @@ from torch import Tensor, nn
 from oneglance.balance import gradients, losses
 from oneglance.balance.compare import by_channel, cosines, gramian_of
 from oneglance.balance.group import Group
+from oneglance.balance.scale import GradientScale
 from oneglance.balance.settings import LOSS_METHODS, BalanceSettings, split_names
 from oneglance.errors import OneglanceError
 from oneglance.network.cut import Cut
 
 Terms = Mapping[str, Mapping[str, Tensor]]
-#: Steps in which a task's gradient is measured, for `normalise: gradient`.
-MEASURED_STEPS = 8
-#: The logarithm of what a loss is multiplied or divided by for it, at most: a gradient that is all but 0 in its first
-#: steps has not begun to learn, and would drown the others once it does.
-MOST = math.log(1e4)
 
 
 @dataclass
@@ -96,12 +91,7 @@ class Balance:
         self._lowest = torch.tensor(lowest, device=self.device)
         self._initial = torch.zeros(size, device=self.device)  # 0: not known yet
         self._begun: set[int] = set()  # those whose initial loss is known
-        # Of the lengths of the tasks' gradients before any weight: in how many steps they were looked for, in how many
-        # they were found, and the sum of their logarithms. The parts of a task have their task's, and so keep their
-        # proportions.
-        self._looked = np.zeros(size, np.int64)
-        self._found, self._logs = (torch.zeros(size, device=self.device) for _ in range(2))
-        self._of_one_task = self._moved([float(a == b) for a in self.tasks for b in self.tasks]).view(size, size)
+        self._gradient_scale = GradientScale(self.tasks, self.device)
         self._decided = np.zeros(size)  # by the gradient methods at last; 0: not yet
         self._shared = [one for one in shared if one.requires_grad]
         #: Factors of the last step by task; where they were recorded, the lengths of the tasks' gradients, and the
@@ -147,9 +137,7 @@ class Balance:
         self._recording = bool(self.settings.record) and step % self.settings.record == 0
         # A task that was not there at the last decision calls for a new one.
         due = step % self.settings.every == 0 or not all(self._decided[self._present])
-        least = min(self._looked[self._present], default=MEASURED_STEPS)
-        by_gradient = self.settings.normalise == "gradient" and len(set(self.tasks)) > 1
-        self._measuring = by_gradient and bool(least < MEASURED_STEPS)
+        self._measuring = self.settings.normalise == "gradient" and self._gradient_scale.wants(self._present)
         self._comparing = due or self._recording or self._measuring
         self._parts: list[_Part] = []
         size = len(self.names)
@@ -221,7 +209,8 @@ class Balance:
             self.by_losses.learn(scaled, self._mask)
             if self._recording or self._measuring:
                 whole = self._whole_gramian()
-                self._learn_lengths(whole, scale)
+                if self._measuring:
+                    self._gradient_scale.learn(whole, scale, self._present, self._mask)
                 if self._recording:
                     self._record(whole, self._images_together())
         else:
@@ -267,9 +256,7 @@ class Balance:
         decided = torch.from_numpy(self._decided.copy())
         return {
             "initial": self._initial,
-            "looked": torch.from_numpy(self._looked.copy()),
-            "found": self._found,
-            "logs": self._logs,
+            **{f"scale.{name}": value for name, value in self._gradient_scale.state().items()},
             "decided": decided,
             **{f"method.{name}": value for name, value in method.state.items()},
         }
@@ -280,8 +267,8 @@ class Balance:
         if own.keys() != state.keys() or any(own[name].shape != state[name].shape for name in own):
             raise OneglanceError("the state of the balance is of another method, or of other tasks")
         moved = {name: value.to(own[name].device, own[name].dtype, copy=True) for name, value in state.items()}
-        self._initial, self._found, self._logs = (moved.pop(name) for name in ("initial", "found", "logs"))
-        self._looked = moved.pop("looked").numpy()
+        self._initial = moved.pop("initial")
+        self._gradient_scale.load({name: moved.pop(f"scale.{name}") for name in self._gradient_scale.state()})
         self._decided = moved.pop("decided").numpy()
         self._begun = {i for i, value in enumerate(self._initial.tolist()) if value}
         method = self.by_losses or self.by_gradients
@@ -304,23 +291,8 @@ class Balance:
             case "initial":
                 return weights / torch.where(self._initial > 0, self._initial, torch.ones_like(self._initial))
             case "gradient":
-                known = self._found > 0
-                logs = self._logs / self._found.clamp(min=1)
-                mean = torch.where(known, logs, torch.zeros_like(logs)).sum() / known.sum().clamp(min=1)
-                return weights * torch.where(known, (mean - logs).clamp(-MOST, MOST).exp(), torch.ones_like(logs))
+                return weights * self._gradient_scale.factors()
         return weights
-
-    def _learn_lengths(self, gramian: Tensor, scale: Tensor) -> None:
-        """Add this step's lengths of gradients, as they are before ``scale``, to what is known of them."""
-        if not self._measuring:
-            return
-        unscaled = torch.where(scale > 0, 1 / scale, torch.zeros_like(scale))
-        plain = gramian.detach().to(self.device) * (unscaled[:, None] * unscaled)
-        lengths = (self._of_one_task @ plain @ self._of_one_task).diagonal().clamp(min=0).sqrt()
-        there = self._mask & (lengths > 0) & lengths.isfinite()
-        self._logs = self._logs + torch.where(there, lengths, torch.ones_like(lengths)).log()
-        self._found = self._found + there
-        self._looked[self._present] += 1
 
     def _normalised(self, factors: Tensor) -> Tensor:
         """The factors scaled so that their magnitudes sum to the number of tasks in the step."""
@@ -419,7 +391,8 @@ class Balance:
         if self.settings.at == "parameters":
             self._sum_rows()
         whole = self._whole_gramian()
-        self._learn_lengths(whole, scale)
+        if self._measuring:
+            self._gradient_scale.learn(whole, scale, self._present, self._mask)
         # The one place where the host waits for the device: everything further is small and done in float64.
         gramian = whole.detach().cpu().double().numpy()
         alive = [i for i in self._present if gramian[i, i] > 0 and np.isfinite(gramian[i, i])]
