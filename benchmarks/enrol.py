@@ -13,35 +13,21 @@ from pathlib import Path
 
 import numpy as np
 
-from common import EXAMPLES, arguments, config_of, spread, table
-from oneglance.data.dataset import AnnotatedImages
-from oneglance.data.loader import evaluation_batches
+import oneglance as og
+from common import arguments, spread, table
 from oneglance.errors import Problems
-from oneglance.evaluation.evaluate import evaluate
-from oneglance.ingest import build_manifest
-from oneglance.network.network import Network
+from oneglance.evaluation.api import read_manifest, score
 from oneglance.recognition.draw import impostor_scores
 from oneglance.recognition.enrolled import Enrolled, Facts
-from oneglance.tasks import create_tasks
-from oneglance.tasks.embedding_metric import EmbeddingMetric
-from oneglance.training import checkpoint
+from oneglance.tasks.embedding.metric import EmbeddingMetric
 
 RESULTS = Path(__file__).parent / "results" / "enrol.json"
 
 
-def vectors_of_test_people(run: Path, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def vectors_of_test_people(run: Path) -> tuple[np.ndarray, np.ndarray]:
     """Vectors float32 [N, D] of all test faces by the run's last weights, and who they are, int64 [N]."""
-    config = config_of("faces_objects", [f"train.seed={seed}"])
-    tasks = create_tasks(config.tasks)
-    network = Network(tasks, config.trunk, config.sharing, config.train.all_sizes)
-    network.load_state_dict(checkpoint.load(run / "last.safetensors")[0])
-    manifest = build_manifest(config, EXAMPLES.resolve(), Problems())
-    rows = manifest.rows(split="test")
-    rows = rows[manifest.labelled("who")[rows]]
-    only = {"who": tasks["who"]}
-    images = AnnotatedImages(manifest, only, config.train.size, sizes=config.train.sizes)
-    batches = evaluation_batches(images, rows, 32, 1)
-    metric = evaluate(network, only, batches, next(network.parameters()).device, problems=Problems())[1]["who"]
+    model, manifest = og.load(run, "last"), read_manifest(run)
+    metric = score(model, manifest, "test", Problems()).metrics["who"]
     assert isinstance(metric, EmbeddingMetric)
     return metric.seen()
 
@@ -78,7 +64,7 @@ def main() -> None:
     options = arguments(__doc__, people=5, images=5, far=0.01, rounds=20)
     rows, kept = {}, {}
     for seed in options.seeds:
-        vectors, people = vectors_of_test_people(options.out / "faces_objects" / f"together_{seed}", seed)
+        vectors, people = vectors_of_test_people(options.out / "compare/faces_objects/runs/shared" / f"seed-{seed}")
         rng = np.random.default_rng(seed)
         found = [
             round_of(vectors, people, options.far, options.people, options.images, rng) for _ in range(options.rounds)

@@ -163,5 +163,10 @@ def test_faces_are_looked_at_in_the_size_of_their_source(faces, tmp_path):
     expected = gallery.model.predict([image], (96, 96))[0]["who"].vector
     np.testing.assert_array_equal(gallery.vectors([image])[0], expected)
     assert not np.allclose(gallery.model(image)["who"].vector, expected)
+    other = network_folder(
+        faces, tmp_path / "other", sources=[source],
+        train={"size": [64, 64], "sizes": {"faces": [96, 96]}, "eval_sizes": {"faces": [128, 128]}, "workers": 0},
+    )  # fmt: skip
+    assert og.load(other).size_of("who") == (128, 128)
     plain = og.Gallery.open(network_folder(faces, tmp_path / "plain"), threshold=0.5)
     assert plain.enrolled.facts.weights != gallery.enrolled.facts.weights  # vectors that can't be compared

@@ -20,7 +20,7 @@ from oneglance.recognition.draw import draw_people, impostor_scores
 from oneglance.recognition.enrolled import FACTS, Enrolled, Facts, Match
 from oneglance.recognition.protocol import Ints, Scores, Vectors
 from oneglance.tasks.embedding import Embedding
-from oneglance.tasks.embedding_metric import EmbeddingMetric
+from oneglance.tasks.embedding.metric import EmbeddingMetric
 from oneglance.tasks.object_metric import AnswerMetric
 from oneglance.training.api import MANIFEST
 
@@ -100,7 +100,7 @@ class Gallery:
         return self.enrolled.people
 
     def vectors(self, images: Sequence[ImageLike], batch: int = 16) -> Vectors:
-        """The vectors of images, float32 [n, D], each of length 1; of a task on objects, that of the one such object in
+        """The vectors of images, float32 [n, D]; of a task on objects, that of the one such object in
         each. Raises ImageError for an image that can't be read, OneglanceError for one that does not show one."""
         found = [np.zeros((0, self.enrolled.facts.dim), np.float32)]
         for start in range(0, len(images), batch):
@@ -269,7 +269,7 @@ def _vectors(model: Model, task: str, manifest: Manifest, rows: np.ndarray, prob
     parent = model.tasks[task].settings.parent
     only = {name: model.tasks[name] for name in (parent, task) if name is not None}
     workers = default_workers() if settings.workers is None else settings.workers
-    images = AnnotatedImages(manifest, only, model.size, sizes=settings.sizes)
+    images = AnnotatedImages(manifest, only, model.size, sizes=settings.scored_sizes)
     batches = evaluation_batches(images, rows, settings.batch, workers)
     _, metrics = evaluate(model.network, only, batches, model.device, problems=problems)
     metric = metrics[task]

@@ -83,7 +83,7 @@ class Model:
         self.network = network.to(self.device).eval()
         self.tasks, self.config = dict(tasks), config
         self.weights = weights
-        self.size = config.train.eval_size or config.train.size
+        self.size = config.train.scored_size
 
     def __call__(self, image: ImageLike) -> Prediction:
         """All answers for one image: a path, the bytes of a file, a PIL image, or uint8 [H, W, 3] RGB.
@@ -94,7 +94,7 @@ class Model:
 
     def size_of(self, task: str) -> tuple[int, int]:
         """Height and width at which a task was scored: its sources' own where all have the same, else ``size``."""
-        sizes = Sizes(self.size, self.config.train.sizes)
+        sizes = Sizes(self.size, self.config.train.scored_sizes)
         found = {sizes.of(str(source.name)) for source in self.config.sources if task in source.tasks}
         return found.pop() if len(found) == 1 else self.size
 

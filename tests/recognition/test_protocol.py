@@ -207,3 +207,5 @@ def test_open_set_figures_are_high_where_people_differ_and_low_where_they_do_not
     assert math.isnan(open_set(at(0, 5), np.array([0, 0]), 0.01))
     assert np.linalg.norm(template(at(0, 60))) == pytest.approx(1)
     assert template(at(0, 60)) == pytest.approx(at(30)[0])
+    # Vectors have any length: what stands for them is as long as they are.
+    assert template(np.float32([[3, 4], [-1, 0]])) == pytest.approx(np.array([1, 2]) * 3 / 5**0.5)

@@ -9,6 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from PIL import Image
 
 from oneglance.annotations import Identity
@@ -22,13 +25,15 @@ from oneglance.model import load
 from oneglance.network.network import Network
 from oneglance.network.trunk import TrunkSettings
 from oneglance.recognition.draw import all_pairs
+from oneglance.recognition.neck import unit
 from oneglance.recognition.protocol import auc, view2
 from oneglance.tasks import DetectionSettings, EmbeddingSettings, KeypointsSettings, create_tasks
-from oneglance.tasks import embedding as embedding_module
 from oneglance.tasks.base import Features, FeatureSpec
-from oneglance.tasks.embedding import PointEmbeddingHead
-from oneglance.tasks.embedding_metric import EmbeddingMetric
-from oneglance.training import checkpoint
+from oneglance.tasks.embedding import task as embedding_module
+from oneglance.tasks.embedding.discriminant import Discriminant, around, evened
+from oneglance.tasks.embedding.heads import EmbeddingHead, PointEmbeddingHead
+from oneglance.tasks.embedding.metric import EmbeddingMetric
+from oneglance.training import checkpoint, fitting
 from oneglance.training.api import resume, train
 from oneglance.training.fit import LAST, STATE, Training
 
@@ -150,8 +155,10 @@ def test_a_discriminant_is_fitted_to_the_weights_that_are_kept_and_changes_nothi
         assert (weights[name.replace("heads.who.", "heads.who.trained.")] == value).all(), name
     train_people = {r.annotations["who"].name for r in _rows(run.folder, "train")}
     matrix = weights["heads.who.matrix"]
-    assert matrix.shape[1] == 16
-    assert int((matrix.norm(dim=0) > 0).sum()) == min(16, len(train_people) - 1)
+    # Four maps share the numbers of a vector.
+    assert matrix.shape[1] == 4 < len(train_people)
+    assert bool((matrix.norm(dim=0) > 0).all())
+    assert weights["heads.who.spread"].shape == (16, 16)
     # A network that is loaded answers by it.
     model = load(run.folder)
     assert torch.equal(model.network.heads["who"].matrix, matrix)
@@ -188,11 +195,12 @@ def test_a_discriminant_is_made_of_whole_people(patterns, tmp_path, monkeypatch)
     manifest = Manifest.read(run.folder / "manifest.arrow")
     task = create_tasks(parse_config(fitted, "here").tasks)["who"]
     rows = manifest.rows(split="train")
-    assert len(task.fitted_on(manifest, rows)) == len(rows)
-    monkeypatch.setattr(embedding_module, "FITTED_ON", 10)
-    some = [manifest.record(row).annotations["who"].name for row in task.fitted_on(manifest, rows)]
-    assert len(some) == 8  # two people of four images
-    assert sorted(some.count(name) for name in set(some)) == [4, 4]
+    assert len(task.fitted_on(manifest, rows, 4096)) == len(rows)
+    for most, limit in ((10, 4096), (4096, 10)):
+        monkeypatch.setattr(embedding_module, "FITTED_ON", limit)
+        some = [manifest.record(row).annotations["who"].name for row in task.fitted_on(manifest, rows, most)]
+        assert len(some) == 8  # two people of four images
+        assert sorted(some.count(name) for name in set(some)) == [4, 4]
 
 
 @pytest.mark.parametrize("at", [None, "marks"])
@@ -209,14 +217,14 @@ def test_what_a_discriminant_says_can_be_traced_to_the_image_and_padding_has_no_
     rows = {"who": torch.arange(6)}
     head: Any = network.heads["who"]
     head.describes = True
-    described = network(images, rows, content=content)["who"]["described"]
+    described = network(images, rows, content=content)["who"]
     head.describes = False
-    head.fit(described.detach(), torch.tensor([0, 0, 1, 1, 2, 2]))
+    head.fit({key: seen.detach() for key, seen in described.items()}, torch.tensor([0, 0, 1, 1, 2, 2]))
     images.requires_grad_(True)
     vectors = network(images, rows, content=content)["who"]["vector"]
     (slope,) = torch.autograd.grad(vectors[:, 0].sum(), images)
     assert float(slope.abs().sum()) > 0
-    if at is None:  # the last map's cells under the image alone: what they say is all that is averaged
+    if at is None:  # cells that show the image alone are read
         maps = [torch.rand(6, 2, 64 >> k, 64 >> k) for k in (2, 3, 4, 5)]
         other = [
             torch.cat([one[:, :, : one.shape[2] // 2], torch.rand_like(one)[:, :, one.shape[2] // 2 :]], 2)
@@ -224,14 +232,17 @@ def test_what_a_discriminant_says_can_be_traced_to_the_image_and_padding_has_no_
         ]
         first, second = (Features(one[-1], {}, content=content, backbone=one) for one in (maps, other))
         head.describes = True
-        torch.testing.assert_close(head(first)["described"], head(second)["described"])
+        for key, seen in head(first).items():
+            torch.testing.assert_close(seen, head(second)[key], rtol=0, atol=0)
 
 
 def test_a_discriminant_of_one_person_is_refused_and_of_nobody_is_none(patterns, tmp_path):
     task = create_tasks({"who": EmbeddingSettings(dim=4, projection="discriminant")})["who"]
     head = task.head(FeatureSpec(6, ()))
     with pytest.raises(OneglanceError, match=r"tasks\.who\.projection: .*at least two .*, and 1 could be read"):
-        task.fit(head, torch.rand(3, 5), [Identity("Ada")] * 3)
+        task.fit(head, {"0": torch.rand(3, 5, 2)}, [Identity("Ada")] * 3)
+    with pytest.raises(OneglanceError, match=r"tasks\.who\.dim: 4 numbers are too few .* the backbone's 5 maps"):
+        task.fit(head, {str(k): torch.rand(4, 5, 2) for k in range(5)}, [Identity("Ada"), Identity("Eve")] * 2)
     # Nobody is named in what is trained on: the head stays as it is.
     shutil.copytree(tmp_path / "faces", tmp_path / "others")
     (tmp_path / "others/pairs.txt").unlink()
@@ -249,6 +260,42 @@ def test_a_discriminant_of_one_person_is_refused_and_of_nobody_is_none(patterns,
     short.pop("splits")
     train(short, base=tmp_path, out=tmp_path / "run", quiet=True)
     assert not len(checkpoint.load(tmp_path / "run" / LAST)[0]["heads.who.matrix"])
+
+
+def test_what_is_like_everybody_is_less_like_each_of_them():
+    torch.manual_seed(0)
+    people = torch.arange(60) % 6
+    common, own = torch.randn(30, 2), torch.randn(6, 30, 2)
+    seen = {str(k): (common + own[people] + 0.5 * torch.randn(60, 30, 2)).half() for k in range(3)}
+    head = Discriminant(EmbeddingHead(FeatureSpec(6, ()), 10), 10).eval()
+    head.fit(seen, people)
+    maps = [seen[key].float() for key in seen]
+    sizes = [60] * 3
+    parts = zip(maps, head.mean.split(sizes), head.matrix.split(sizes), head.shift, strict=True)
+    joined = torch.cat([unit(evened(one, mean) @ matrix - shift) for one, mean, matrix, shift in parts], 1)
+    vectors = head.scaled(joined)
+    assert vectors.shape == (60, 10)
+    assert not vectors[:, 9].any()  # three maps share nine of ten numbers
+    lengths = vectors.norm(dim=1)
+    assert float(lengths.mean()) == pytest.approx(1, abs=1e-3)
+    # In the metric of the spread all are equally long: likeness to all images has one mean square.
+    squares = (vectors[:, :9] @ joined.T).square().mean(1)
+    torch.testing.assert_close(squares, squares.mean().expand(60), rtol=1e-4, atol=0)
+    assert separation(vectors, people) > 0.9
+
+
+@given(
+    points=arrays(np.float32, (3, 5, 2), elements=st.floats(0, 1, width=32)),
+    scale=st.floats(0.5, 2), x=st.floats(-0.5, 0.5), y=st.floats(-0.5, 0.5),
+)  # fmt: skip
+def test_the_grid_goes_with_the_points(points, scale, x, y):
+    shape, place = torch.Size([4, 8]), torch.tensor([x, y])
+    first = around(torch.from_numpy(points), shape)
+    second = around(torch.from_numpy(points) * scale + place, shape)
+    torch.testing.assert_close(second, first * scale + place, rtol=1e-4, atol=1e-4)
+    # Square in pixels, not in shares: the input is twice as wide as high.
+    sides = (first.amax(1) - first.amin(1)) * torch.tensor([8.0, 4.0])
+    torch.testing.assert_close(sides[:, 0], sides[:, 1], rtol=1e-4, atol=1e-4)
 
 
 def test_objects_have_no_discriminant():
@@ -516,3 +563,23 @@ def test_points_of_a_trunk_of_their_own_are_refused():
     with pytest.raises(OneglanceError, match=r"put them in one group \(sharing.groups: \[\[marks, who\]\]\)"):
         parse_config(config)
     parse_config(config | {"sharing": {"scheme": "soft", "groups": [["marks", "who"]]}})
+
+
+def test_what_is_fitted_is_described_of_no_more_images_than_memory_is_meant_to_hold(patterns, tmp_path, monkeypatch):
+    fitted = patterns | {"tasks": {"who": patterns["tasks"]["who"] | {"projection": "discriminant"}}}
+    fitted["train"] = patterns["train"] | {"epochs": 1}
+    seen: list[int] = []
+    plain = Discriminant.fit
+
+    def fit(self: Discriminant, described: dict[str, torch.Tensor], people: torch.Tensor) -> None:
+        seen.append(len(people))
+        size = sum(one[0].nbytes for one in described.values())
+        # Room for nine images, as they are and mirrored: two people of four.
+        monkeypatch.setattr(fitting, "MEMORY", 2 * 9 * size)
+        plain(self, described, people)
+
+    monkeypatch.setattr(Discriminant, "fit", fit)
+    for name in ("all", "some"):
+        train(fitted, base=tmp_path, out=tmp_path / name, quiet=True)
+    assert seen[0] == 2 * len(_rows(tmp_path / "all", "train"))
+    assert seen[-1] == 2 * 8

@@ -15,7 +15,7 @@ from oneglance.formats import rle as runs
 from oneglance.formats.lfw_files import Pair
 from oneglance.tasks import create_tasks
 from oneglance.tasks.base import Resampling
-from oneglance.tasks.embedding_metric import EmbeddingMetric
+from oneglance.tasks.embedding.metric import EmbeddingMetric
 from oneglance.tasks.object_metric import ObjectPrecision
 
 Shown = list[tuple[Any, Any]]

@@ -345,6 +345,7 @@ def test_an_image_of_val_that_cannot_be_read_is_reported(tmp_path, shapes):
         ("mixing", {"weights": {"shape": 2}}),
         ("augment_sources", {"shape": {}}),
         ("train", {"sizes": {"shape": [64, 64]}}),
+        ("train", {"eval_sizes": {"shape": [64, 64]}}),
     ],
 )
 def test_settings_of_a_source_that_is_not_there_are_refused(tmp_path, shapes, key, value):

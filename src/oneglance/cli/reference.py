@@ -97,7 +97,13 @@ SECTION_EXAMPLES: dict[str, Overlay] = {
     "trunk": {"pretrained": False, "options": {"drop_path_rate": 0.1}, "mean": [0.5] * 3, "std": [0.5] * 3},
     "balance": {"weights": {"answer": 2.0}, "lr": 0.01, "lowest": {"answer": -1.0}},
     "mixing": {"rule": "temperature", "weights": {"street": 0.5}},
-    "train": {"eval_size": [384, 480], "trunk_lr": 0.2, "workers": 4, "patience": 5},
+    "train": {
+        "eval_size": [384, 480],
+        "eval_sizes": {"street": [480, 480]},
+        "trunk_lr": 0.2,
+        "workers": 4,
+        "patience": 5,
+    },
 }
 SCHEDULE_EXAMPLE: Overlay = {"tasks.answer.weight": [[0.25, 0.8], [0.5, 0.4]], "train.lr": [[0.5, 0.0003]]}
 #: The long form of `tasks` in a table's source: the keys that go together.

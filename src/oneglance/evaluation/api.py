@@ -74,7 +74,7 @@ def score(
         choice = f"; give --split {labelled[0]}" if len(labelled) == 1 else "; --split chooses" if labelled else ""
         raise OneglanceError(f"no image is in split {split!r}; the splits are: {there}{choice}")
     settings = model.config.train
-    images = AnnotatedImages(manifest, model.tasks, model.size, sizes=settings.sizes)
+    images = AnnotatedImages(manifest, model.tasks, model.size, sizes=settings.scored_sizes)
     workers = default_workers() if settings.workers is None else settings.workers
     loader = evaluation_batches(images, rows, settings.batch, workers)
     found = problems if problems is not None else Problems()

@@ -31,8 +31,8 @@ def discriminant(rows: Tensor, people: Tensor, dim: int) -> tuple[Tensor, Tensor
     # float32's inner products leave a residue of about 1e-7 where there is nothing.
     kept = min(COMPONENTS, int((values > 1e-6 * values[-1].clamp(min=1e-30)).sum()))
     values, vectors = values[-kept:].flip(0), vectors[:, -kept:].flip(1)
-    components = away.T.double() @ (vectors / values.sqrt())
-    seen = away.double() @ components
+    # Of the components only what rows show of them is needed, and no matrix as large as the rows.
+    seen = vectors * values.sqrt()
     ones = torch.zeros(count, len(rows), dtype=torch.float64)
     ones[people, torch.arange(len(rows))] = 1
     centres = ones @ seen / ones.sum(1, keepdim=True)
@@ -45,5 +45,6 @@ def discriminant(rows: Tensor, people: Tensor, dim: int) -> tuple[Tensor, Tensor
     found = min(dim, count - 1, kept)
     between = spread[:found] ** 2 / count
     matrix = torch.zeros(rows.shape[1], dim)
-    matrix[:, :found] = (components @ whiten @ directions[:found].T * (between / (between + 1)).sqrt()).float()
+    weights = whiten @ directions[:found].T * (between / (between + 1)).sqrt()
+    matrix[:, :found] = away.T @ (vectors / values.sqrt() @ weights).float()
     return mean, matrix

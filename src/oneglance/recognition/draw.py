@@ -122,9 +122,11 @@ def impostor_scores(vectors: Vectors, people: Ints, seed: int = 0) -> Scores:
 
 
 def template(vectors: Vectors) -> Vectors:
-    """What stands for a person: the mean of the vectors of the person's images [n, D], of length 1; float32 [D]."""
+    """What stands for a person: the mean of the vectors of the person's images [n, D], as long as these are on average;
+    float32 [D]."""
     mean = vectors.mean(0)
-    return (mean / max(float(np.linalg.norm(mean)), 1e-12)).astype(np.float32)
+    length = np.linalg.norm(vectors, axis=1).mean()
+    return (mean * (length / max(float(np.linalg.norm(mean)), 1e-12))).astype(np.float32)
 
 
 def _members(people: Ints) -> list[Ints]:

@@ -53,8 +53,8 @@ class Facts:
 @dataclass(frozen=True)
 class Match:
     """An answer: ``name``, None where it is nobody who is enrolled; ``nearest``, the most similar person enrolled
-    (None: nobody is), its ``score``, a cosine, and the ``threshold`` that it was held against. ``box``: where in the
-    image, x1 y1 x2 y2, of an object that was found there; None: the image is looked at as a whole."""
+    (None: nobody is), its ``score``, an inner product, and the ``threshold`` that it was held against. ``box``: where
+    in the image, x1 y1 x2 y2, of an object that was found there; None: the image is looked at as a whole."""
 
     name: str | None
     nearest: str | None
@@ -123,7 +123,7 @@ class Enrolled:
         return {name: sum(map(len, parts)) for name, parts in sorted(self._vectors.items())}
 
     def enrol(self, name: str, vectors: Vectors, images: Sequence[str] = ()) -> None:
-        """Add images of a person, new or known: vectors of length 1, float32 [n, D]; ``images`` names their files.
+        """Add images of a person, new or known: vectors float32 [n, D]; ``images`` names their files.
 
         Raises OneglanceError for a name that can't be printed, or vectors that are not this gallery's.
         """
@@ -172,7 +172,7 @@ class Enrolled:
         return self.facts.threshold is None and self._share(far) * self.facts.scores >= 1
 
     def identify(self, vectors: Vectors, far: float | None = None) -> list[Match]:
-        """Who each image shows, from vectors of length 1, float32 [n, D]: the person with the most similar template
+        """Who each image shows, from vectors float32 [n, D]: the person with the most similar template
         (the mean of the person's vectors), or nobody where that is not above the threshold."""
         threshold = self.threshold(far)
         names = sorted(self._vectors)

@@ -151,7 +151,7 @@ def recall_at(vectors: Vectors, people: Ints, ks: Sequence[int]) -> dict[int, fl
     somebody else's image is exactly as similar, it goes first.
 
     Args:
-        vectors: of length 1, float32 [N, D].
+        vectors: float32 [N, D]; their inner products say how alike two images are.
         people: who it is, as numbers, int64 [N].
         ks: the K.
 

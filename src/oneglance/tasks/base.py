@@ -274,12 +274,12 @@ class Task(ABC, Generic[S]):
         """The part of its head that learns by steps."""
         return head
 
-    def fitted_on(self, manifest: Manifest, rows: np.ndarray) -> np.ndarray:
-        """The rows that it is fitted on, of those that are labelled for it, so few that all can be held in memory."""
-        return rows
+    def fitted_on(self, manifest: Manifest, rows: np.ndarray, most: int) -> np.ndarray:
+        """The rows that it is fitted on, of those that are labelled for it: at most ``most``, which memory holds."""
+        return rows[:most]
 
-    def fit(self, head: nn.Module, described: Tensor, labels: Sequence[Any]) -> None:
-        """Fit the head to what it described of n images, float [n, D], with these labels."""
+    def fit(self, head: nn.Module, described: Outputs, labels: Sequence[Any]) -> None:
+        """Fit the head to what it described of n images, a row each in every tensor, with these labels."""
         raise NotImplementedError(f"{self.kind} is not fitted")
 
     @abstractmethod

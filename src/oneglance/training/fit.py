@@ -270,6 +270,7 @@ class Training:
             ("mixing.weights", self.config.mixing.weights),
             ("augment_sources", self.config.augment_sources),
             ("train.sizes", self.settings.sizes),
+            ("train.eval_sizes", self.settings.eval_sizes),
         ):
             for name in names:
                 if name not in known:
@@ -385,8 +386,8 @@ class Training:
 
     def _for_scoring(self, tasks: Mapping[str, Task[Any]]) -> tuple[AnnotatedImages, int]:
         """The images as they are scored by these tasks, and how many workers load them."""
-        size = self.settings.eval_size or self.settings.size
-        images = AnnotatedImages(self.manifest, tasks, size, sizes=self.settings.sizes)
+        settings = self.settings
+        images = AnnotatedImages(self.manifest, tasks, settings.scored_size, sizes=settings.scored_sizes)
         return images, default_workers() if self.settings.workers is None else self.settings.workers
 
     @contextmanager

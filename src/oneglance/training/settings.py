@@ -22,6 +22,9 @@ class TrainSettings(BaseModel):
         description="Other sizes for the images of some sources, by name, in training and in evaluation: a step's "
         "images then go through the network in as many parts as there are sizes.",
     )
+    eval_sizes: dict[str, tuple[int, int]] = Field(
+        default_factory=dict, description="Likewise for evaluation, and for `predict`; default: `sizes`."
+    )
     epochs: int = Field(40, ge=1, description="How often an epoch's worth of images is looked at.")
     batch: int = Field(16, ge=1, description="Images a step, over all sources and all processes.")
     accumulate: int = Field(
@@ -62,8 +65,18 @@ class TrainSettings(BaseModel):
     device: str = Field("auto", description="`auto`, `cpu`, `cuda`, `mps`.")
 
     @property
+    def scored_size(self) -> tuple[int, int]:
+        """The size of images in evaluation, and in `predict`."""
+        return self.eval_size or self.size
+
+    @property
+    def scored_sizes(self) -> dict[str, tuple[int, int]]:
+        """Likewise of the images of some sources, by name."""
+        return {**self.sizes, **self.eval_sizes}
+
+    @property
     def all_sizes(self) -> tuple[tuple[int, int], ...]:
-        """The sizes that the network's input may have."""
+        """The sizes that the network's input has in training."""
         return (self.size, *self.sizes.values())
 
     @model_validator(mode="after")
@@ -82,7 +95,7 @@ class TrainSettings(BaseModel):
     def _multiple(cls, value: tuple[int, int] | None) -> tuple[int, int] | None:
         return None if value is None else _multiples(value)
 
-    @field_validator("sizes")
+    @field_validator("sizes", "eval_sizes")
     @classmethod
     def _all_multiple(cls, value: dict[str, tuple[int, int]]) -> dict[str, tuple[int, int]]:
         return {source: _multiples(size) for source, size in value.items()}

@@ -179,7 +179,7 @@ def thinned_roc(far: Scores, tar: Scores) -> tuple[Scores, Scores]:
 
 
 def _histogram(scores: Scores, same: np.ndarray, verified: Verification, what: str) -> Curves:
-    edges = np.linspace(min(-0.2, float(scores.min())), 1, _BINS + 1)
+    edges = np.linspace(min(-0.2, float(scores.min())), max(1.0, float(scores.max())), _BINS + 1)
     middles = (edges[1:] + edges[:-1]) / 2
     lines = []
     for name, mask in (("one person", same), ("two people", ~same)):
@@ -189,8 +189,8 @@ def _histogram(scores: Scores, same: np.ndarray, verified: Verification, what: s
     where = f" The threshold is {at:.3f} (the mean over folds)." if np.isfinite(at) else ""
     return Curves(
         "similarities", "Similarities of one person and of two",
-        "How similar two images are (the cosine of their vectors), for pairs of one person and for pairs of two: the "
-        f"less the hills overlap, the better. {what}{where}",
+        "How similar two images are (the inner product of their vectors), for pairs of one person and for pairs of "
+        f"two: the less the hills overlap, the better. {what}{where}",
         "similarity", "share of the pairs", tuple(lines),
     )  # fmt: skip
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
@@ -12,22 +12,25 @@ import pyarrow.compute as pc
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from oneglance.annotations import Annotation, Identity, Instance, changed
 from oneglance.data.geometry import Frame
 from oneglance.errors import OneglanceError
 from oneglance.formats.lfw_files import Pair, read_pairs
 from oneglance.manifest import Manifest
-from oneglance.recognition.discriminant import discriminant
 from oneglance.recognition.draw import draw_people
 from oneglance.recognition.margin import batch_hard, margin_softmax
-from oneglance.recognition.neck import RowNorm, unit
-from oneglance.tasks.base import Features, FeatureSpec, Outputs, Statement, Targets, Task, TaskSettings
-from oneglance.tasks.embedding_metric import EmbeddingMetric
+from oneglance.tasks.base import FeatureSpec, Outputs, Statement, Targets, Task, TaskSettings
+from oneglance.tasks.embedding.discriminant import Discriminant
+from oneglance.tasks.embedding.heads import (
+    EmbeddingHead,
+    PointEmbeddingHead,
+    RegionEmbeddingHead,
+    RegionPointEmbeddingHead,
+    Vectors,
+)
+from oneglance.tasks.embedding.metric import EmbeddingMetric
 from oneglance.tasks.object_metric import AnswerMetric
-from oneglance.tasks.pooling import pool_boxes
-from oneglance.tasks.region_heads import RegionVector
 
 #: Margins where none is given: those of the papers, but for ArcFace's 0.5, which asks too much of small data sets.
 MARGIN = {"arcface": 0.3, "cosface": 0.2, "triplet": 0.3}
@@ -60,8 +63,9 @@ class EmbeddingSettings(TaskSettings):
     )
     projection: Literal["trained", "discriminant"] = Field(
         "trained", description="How what is seen becomes a vector. `discriminant`: the loss teaches the trunk, and the "
-        "vectors are then made by a linear discriminant of the backbone's own maps, computed from the training images "
-        "before each evaluation; far better where training knows only some hundred people. (Not of objects.)"
+        "vectors are then made by linear discriminants of the backbone's own maps, which share `dim`, computed from "
+        "the training images before each evaluation; far better where training knows only some hundred people. Their "
+        "lengths are about 1, and their inner product says how alike two are. (Not of objects.)"
     )  # fmt: skip
     pairs: Path | None = Field(
         None, description="LFW pairs file to be scored by; default: pairs of the scored split, drawn by LFW's recipe."
@@ -76,167 +80,6 @@ class EmbeddingSettings(TaskSettings):
         if self.projection == "discriminant" and self.on != "image":
             raise ValueError("projection: `discriminant` is there for questions about images alone; leave it out")
         return self
-
-
-class Vectors(nn.Module):
-    """From pooled features, float [n, inputs], to vectors: one linear layer, a BNNeck, length 1.
-
-    ``centres`` float [K, D], a row a person of the training split; K is 0 until :meth:`Embedding.learn_statistics` is
-    told of the people. They are training state: a head that has none takes none over.
-    """
-
-    def __init__(self, inputs: int, dim: int) -> None:
-        super().__init__()
-        self.linear = nn.Linear(inputs, dim, bias=False)
-        self.norm = RowNorm(dim)
-        self.centres = nn.Parameter(torch.zeros(0, dim))
-
-    def embed(self, pooled: Tensor) -> Outputs:
-        """``{"vector": float32 [n, D]}``, of length 1; in training also ``centres`` float [K, D]."""
-        vector = unit(self.norm(self.linear(pooled)))
-        return {"vector": vector, "centres": self.centres} if self.training else {"vector": vector}
-
-    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
-        if not len(self.centres):
-            state_dict[f"{prefix}centres"] = self.centres.detach()
-        super()._load_from_state_dict(state_dict, prefix, *args)
-
-
-class Discriminant(nn.Module):
-    """Of images: vectors by a linear discriminant of what the backbone's maps show at points, or as a whole.
-
-    In training, and until it is fitted, it answers as ``trained`` does, the head that the loss teaches the trunk by.
-    ``mean`` float32 [N], ``matrix`` float32 [N, D]; empty until then.
-    """
-
-    mean: Tensor
-    matrix: Tensor
-
-    def __init__(self, trained: EmbeddingHead | PointEmbeddingHead, dim: int) -> None:
-        super().__init__()
-        self.trained = trained
-        self.register_buffer("mean", torch.zeros(0))
-        self.register_buffer("matrix", torch.zeros(0, dim))
-        #: Whether it says what it sees, and no vectors.
-        self.describes = False
-
-    def forward(self, features: Features, *points: Tensor) -> Outputs:
-        """``{"vector": float32 [n, D]}``; where it describes, ``{"described": float32 [n, N]}``."""
-        if self.training or not (self.describes or len(self.mean)):
-            answer: Outputs = self.trained(features, *points)
-            return answer
-        described = self._describe(features, *points)
-        return {"described": described} if self.describes else {"vector": unit((described - self.mean) @ self.matrix)}
-
-    def fit(self, described: Tensor, people: Tensor) -> None:
-        """Take the discriminant of descriptors float [n, N] of these people, int64 [n]."""
-        mean, matrix = discriminant(described, people, self.matrix.shape[1])
-        self.mean, self.matrix = mean.to(self.mean.device), matrix.to(self.mean.device)
-
-    @staticmethod
-    def _describe(features: Features, points: Tensor | None = None) -> Tensor:
-        """Float32 [n, N]: each map at the points, or its mean over the image, brought to length 1."""
-        maps, content = features.backbone, features.content
-        if points is not None:
-            seen = [read_at(one, points).flatten(1) for one in maps]
-        elif content is None:
-            seen = [one.float().mean((2, 3)) for one in maps]
-        else:
-            strides = [32 >> k for k in reversed(range(len(maps)))]
-            seen = [pool_boxes(one.float(), content, stride) for one, stride in zip(maps, strides, strict=True)]
-        return torch.cat([unit(one) for one in seen], 1)
-
-    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
-        # As large as what is loaded: it is empty in what was not fitted yet.
-        for name in ("mean", "matrix"):
-            given = state_dict.get(prefix + name)
-            if given is not None:
-                setattr(self, name, torch.empty_like(given, device=self.mean.device))
-        super()._load_from_state_dict(state_dict, prefix, *args)
-
-
-def read_at(maps: Tensor, points: Tensor) -> Tensor:
-    """What maps [n, C, h, w] show at points float [n, K, 2], in shares of width and height, read between their cells:
-    float32 [n, C, K]."""
-    where = 2 * points[:, None] - 1
-    return F.grid_sample(maps.float(), where, align_corners=False, padding_mode="border")[:, :, 0]
-
-
-class EmbeddingHead(Vectors):
-    """Of images: the last map under the image's content."""
-
-    stride = 32
-
-    def __init__(self, spec: FeatureSpec, dim: int) -> None:
-        super().__init__(spec.deep, dim)
-
-    def forward(self, features: Features) -> Outputs:
-        """As :meth:`embed`."""
-        maps = features.deep
-        pooled = maps.mean((2, 3)) if features.content is None else pool_boxes(maps, features.content, self.stride)
-        return self.embed(pooled)
-
-
-class AtPoints(nn.Module):
-    """What maps show at points: a few channels of each map, read between its cells, one point after another; brought to
-    the mean and the spread of what was seen before."""
-
-    def __init__(self, channels: Sequence[int], points: int) -> None:
-        super().__init__()
-        self.reduce = nn.ModuleList(nn.Conv2d(c, _AT_POINT, 1) for c in channels)
-        self.width = len(channels) * _AT_POINT * points
-        self.norm = RowNorm(self.width)
-
-    def forward(self, maps: Sequence[Tensor], points: Tensor) -> Tensor:
-        """Float32 [n, width] from maps float [n, C, h, w] and points float [n, K, 2] in shares of width and height."""
-        read = [read_at(reduce(one), points) for reduce, one in zip(self.reduce, maps, strict=True)]
-        rows: Tensor = self.norm(torch.cat(read, 1).flatten(1))
-        return rows
-
-
-#: Channels of each map that are read at a point.
-_AT_POINT = 16
-#: The pyramid's levels that are read, beside the backbone's last map.
-_LEVELS = (8, 16)
-
-
-class PointEmbeddingHead(Vectors):
-    """Of images: the pyramid and the last map at the points that another task finds (Chen et al., Blessing of
-    dimensionality, 2013, describe faces by patches at landmarks)."""
-
-    def __init__(self, spec: FeatureSpec, points: int, dim: int) -> None:
-        read = AtPoints([*(spec.channels(stride) for stride in _LEVELS), spec.deep], points)
-        super().__init__(read.width, dim)
-        self.read = read
-
-    def forward(self, features: Features, points: Tensor) -> Outputs:
-        """As :meth:`embed`; ``points`` float [n, K, 2] in shares of the input."""
-        return self.embed(self.read([*(features.level(stride) for stride in _LEVELS), features.deep], points))
-
-
-class RegionPointEmbeddingHead(Vectors):
-    """Of objects: their features at the points that another task finds on them."""
-
-    def __init__(self, channels: int, points: int, dim: int) -> None:
-        read = AtPoints([channels], points)
-        super().__init__(read.width, dim)
-        self.read = read
-
-    def forward(self, features: Tensor, points: Tensor) -> Outputs:
-        """As :meth:`embed`; ``points`` float [R, K, 2] in shares of the object's box."""
-        return self.embed(self.read([features], points))
-
-
-class RegionEmbeddingHead(Vectors):
-    """Of objects, from their features float [R, channels, S, S]."""
-
-    def __init__(self, channels: int, dim: int) -> None:
-        super().__init__(2 * channels, dim)
-        self.pool = RegionVector(channels)
-
-    def forward(self, features: Tensor) -> Outputs:
-        """As :meth:`embed`."""
-        return self.embed(self.pool(features))
 
 
 class Embedding(Task[EmbeddingSettings]):
@@ -309,15 +152,20 @@ class Embedding(Task[EmbeddingSettings]):
     def learner(self, head: nn.Module) -> nn.Module:
         return head.trained if isinstance(head, Discriminant) else head
 
-    def fitted_on(self, manifest: Manifest, rows: np.ndarray) -> np.ndarray:
+    def fitted_on(self, manifest: Manifest, rows: np.ndarray, most: int) -> np.ndarray:
         """Whole people, until there are enough images."""
         names = manifest.table[self.name].take(pa.array(rows)).to_pylist()
         known = np.array([name is not None for name in names], bool)
         _, people = np.unique([name for name in names if name is not None], return_inverse=True)
-        return rows[known][draw_people(people, FITTED_ON)]
+        return rows[known][draw_people(people, min(most, FITTED_ON))]
 
-    def fit(self, head: nn.Module, described: Tensor, labels: Sequence[Identity]) -> None:
+    def fit(self, head: nn.Module, described: Outputs, labels: Sequence[Identity]) -> None:
         assert isinstance(head, Discriminant)
+        if self.settings.dim < len(described):
+            raise OneglanceError(
+                f"tasks.{self.name}.dim: {self.settings.dim} numbers are too few for `discriminant`, which divides "
+                f"them among the backbone's {len(described)} maps; give some hundred"
+            )
         names = [label.name for label in labels]
         number = {name: k for k, name in enumerate(dict.fromkeys(names))}
         if len(number) < 2:
