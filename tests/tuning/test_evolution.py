@@ -22,7 +22,8 @@ from oneglance.config import load_config
 from oneglance.errors import OneglanceError, Problems
 from oneglance.evidence.plan import read_given
 from oneglance.training import checkpoint
-from oneglance.training.fit import STATE, NotFinite, Training
+from oneglance.training.finite import NotFinite
+from oneglance.training.fit import STATE, Training
 from oneglance.training.schedule import Stages
 from oneglance.tuning import evolution, members, together, trials
 from oneglance.tuning.evolution import Evolution

@@ -18,7 +18,8 @@ import oneglance as og
 from oneglance.cli import app
 from oneglance.config import load_config
 from oneglance.errors import OneglanceError
-from oneglance.training.fit import NotFinite, Training
+from oneglance.training.finite import NotFinite
+from oneglance.training.fit import Training
 from oneglance.tuning import trials
 from oneglance.tuning.search import JOURNAL, Search, lock_of
 from oneglance.tuning.space import Space, parse_space

@@ -7,7 +7,6 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -32,6 +31,7 @@ from oneglance.tasks.base import Task
 from oneglance.training import checkpoint
 from oneglance.training.clock import Clock
 from oneglance.training.draws import labelled_rows, training_batches
+from oneglance.training.finite import Made, check_finite, floats
 from oneglance.training.fitting import fit_heads
 from oneglance.training.logs import Logs
 from oneglance.training.observer import Observer
@@ -43,23 +43,6 @@ logger = logging.getLogger(__name__)
 
 STATE, LAST, BEST = "state.safetensors", "last.safetensors", "best.safetensors"
 LOG_EVERY = 10  # steps between the losses that are written down
-
-
-@dataclass(frozen=True)
-class _Made:
-    """A step that was made: its number, the parts of its batch, the loss terms by task, what ties the trunks' weights
-    (by name; most often nothing), what was minimised and the norm of its gradient, all detached."""
-
-    step: int
-    batches: list[Batch]
-    terms: Mapping[str, Mapping[str, Tensor]]
-    tied: Mapping[str, Tensor]
-    total: Tensor
-    norm: Tensor
-
-
-class NotFinite(OneglanceError):
-    """The loss or its gradient was not finite: the training broke down."""
 
 
 class Training:
@@ -198,7 +181,7 @@ class Training:
         """The steps of an epoch from batch ``first`` on; returns each task's mean loss."""
         self.network.train()
         steps = self.loader.steps
-        pending: _Made | None = None
+        pending: Made | None = None
         sums: dict[str, list[Tensor]] = {}
         shown: dict[str, float] = {}
         for number, batches in enumerate(self.loader.epoch(epoch, first), first):
@@ -211,24 +194,24 @@ class Training:
                 self._observe(moved, step, epoch, logs)
                 made = self._step(moved, step)
                 # The look at the previous step's loss does not make the device wait for this one's.
-                self._check(pending)
+                check_finite(pending, self.folder, self.manifest, self.folder / STATE)
                 pending = made
                 for name, of_task in made.terms.items():
                     sums.setdefault(name, []).append(torch.stack(list(of_task.values())).sum())
                 if number % LOG_EVERY == 0:  # reading the figures makes the device wait
-                    figures = _floats(made.terms)
+                    figures = floats(made.terms)
                     shown.update({name: sum(of_task.values()) for name, of_task in figures.items()})
                     logs.write(step, epoch, "loss", figures)
-                    logs.write(step, epoch, "sharing", _floats({"": made.tied}))
+                    logs.write(step, epoch, "sharing", floats({"": made.tied}))
                     logs.write(step, epoch, "rate", {"": {"lr": self.optimizer.param_groups[0]["lr"]}})
                 for kind, of_tasks in self.balance.records().items():
                     logs.write(step, epoch, kind, of_tasks)
             self._clock.saw(sum(len(batch.images) for batch in batches))
             progress.step(epoch, shown, self._clock.rate)
             if (step + 1) % self.settings.checkpoint_every == 0 and number + 1 < steps:
-                self._check(pending)
+                check_finite(pending, self.folder, self.manifest, self.folder / STATE)
                 self._save_state(step + 1)
-        self._check(pending)
+        check_finite(pending, self.folder, self.manifest, self.folder / STATE)
         self.balance.end_epoch()
         return {name: float(torch.stack(values).mean()) for name, values in sums.items()}
 
@@ -278,7 +261,7 @@ class Training:
                         f"{key}: no source is called {name!r}{nearest(name, known)}; the sources: {', '.join(known)}"
                     )
 
-    def _step(self, batches: list[Batch], step: int) -> _Made:
+    def _step(self, batches: list[Batch], step: int) -> Made:
         """One step on the parts of a batch, which are on the device already."""
         factor = learning_rate(step, self.total, self.settings)
         for group in self.optimizer.param_groups:
@@ -311,7 +294,7 @@ class Training:
         if self.network.tie is not None and (step + 1) % (self.config.sharing.every or 1) == 0:
             self.network.tie.learn()
         self.average.update(self.network, step)
-        return _Made(step, batches, whole, tied, total, torch.stack([norm.to(total.device) for norm in norms]).sum())
+        return Made(step, batches, whole, tied, total, torch.stack([norm.to(total.device) for norm in norms]).sum())
 
     def _tie(self) -> dict[str, Tensor]:
         """Add the gradient of what ties the trunks' weights, which is the same in all processes; returns its value."""
@@ -321,29 +304,6 @@ class Training:
         term = settings.strength * self.network.tie.term()
         term.backward()
         return {str(settings.relation): term.detach()}
-
-    def _check(self, made: _Made | None) -> None:
-        """Stop where a loss or its gradient was not finite, with the batch saved for whoever wants to look."""
-        if made is None or math.isfinite(float(made.total + made.norm)):
-            return
-        path = self.folder / f"nonfinite_step_{made.step}.safetensors"
-        tensors: dict[str, Tensor] = {}
-        for number, batch in enumerate(made.batches):
-            after = f".{number}" if number else ""
-            targets = {f"{n}.{k}": v for n, of_task in batch.targets.items() for k, v in of_task.items()}
-            tensors["images" + after] = batch.images.contiguous()
-            tensors |= checkpoint.pack(**{"targets" + after: targets})
-        terms = _floats(made.terms)
-        rows = [row for batch in made.batches for row in batch.indices]
-        facts = {"paths": [str(self.manifest.record(row).path) for row in rows], "terms": terms}
-        checkpoint.save(path, tensors, facts)
-        terms_of = ((f"{n}.{k}", v) for n, of_task in terms.items() for k, v in of_task.items())
-        tied = ((f"sharing.{name}", float(value)) for name, value in made.tied.items())
-        bad = ", ".join(name for name, v in (*terms_of, *tied) if not math.isfinite(v)) or "its gradient"
-        raise NotFinite(
-            f"the loss is not finite at step {made.step} ({bad}). The batch was saved as {path}; the last "
-            f"good state is {self.folder / STATE}. Try a lower train.lr, or train.precision: '32'"
-        )
 
     def _report(self, problems: Iterable[Problem]) -> None:
         for problem in problems:
@@ -470,10 +430,6 @@ def best_scores(history: list[dict[str, float]], tasks: Mapping[str, Task[Any]])
 def _own_weights(config: Config) -> dict[str, float]:
     """The weights that the tasks that are trained have of themselves."""
     return {name: task.weight for name, task in config.tasks.items() if not task.freeze}
-
-
-def _floats(terms: Mapping[str, Mapping[str, Tensor]]) -> dict[str, dict[str, float]]:
-    return {name: {term: float(v) for term, v in of_task.items()} for name, of_task in terms.items()}
 
 
 def _bf16(settings: TrainSettings) -> bool:

@@ -21,7 +21,8 @@ from oneglance.errors import Problems
 from oneglance.evaluation.evaluate import Scores
 from oneglance.tasks import create_tasks
 from oneglance.training import checkpoint
-from oneglance.training.fit import STATE, NotFinite, Training
+from oneglance.training.finite import NotFinite
+from oneglance.training.fit import STATE, Training
 from oneglance.tuning.folds import Folds
 from oneglance.tuning.population import Member
 from oneglance.tuning.trials import FoldResult, broken, write_json

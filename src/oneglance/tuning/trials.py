@@ -15,7 +15,8 @@ from oneglance.errors import Problems
 from oneglance.evaluation.evaluate import Scores, mean_relative_score
 from oneglance.evidence.measure import number, plain
 from oneglance.tasks import create_tasks
-from oneglance.training.fit import STATE, NotFinite, Training
+from oneglance.training.finite import NotFinite
+from oneglance.training.fit import STATE, Training
 from oneglance.tuning.folds import Folds
 
 RUNS = "runs"
