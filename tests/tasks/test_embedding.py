@@ -236,6 +236,20 @@ def test_what_a_discriminant_says_can_be_traced_to_the_image_and_padding_has_no_
             torch.testing.assert_close(seen, head(second)[key], rtol=0, atol=0)
 
 
+def test_half_precision_takes_nothing_from_a_discriminants_vectors():
+    torch.manual_seed(0)
+    maps = [torch.rand(12, 3, 64 >> k, 64 >> k) for k in (2, 3, 4, 5)]
+    features = Features(maps[-1], {}, backbone=maps)
+    head = Discriminant(EmbeddingHead(FeatureSpec(3, ()), 8), 8).eval()
+    head.describes = True
+    described = head(features)
+    head.describes = False
+    head.fit(described, torch.arange(12) % 4)
+    with torch.autocast("cpu", torch.bfloat16):
+        low = head(features)["vector"]
+    torch.testing.assert_close(low, head(features)["vector"], rtol=0, atol=1e-6)
+
+
 def test_a_discriminant_of_one_person_is_refused_and_of_nobody_is_none(patterns, tmp_path):
     task = create_tasks({"who": EmbeddingSettings(dim=4, projection="discriminant")})["who"]
     head = task.head(FeatureSpec(6, ()))

@@ -64,11 +64,13 @@ class Discriminant(nn.Module):
             return {str(k): one.clamp(-_HALF, _HALF).half() for k, one in enumerate(seen)}
         sizes = [one[0].numel() for one in seen]
         means, matrices = self.mean.split(sizes), self.matrix.split(sizes)
-        parts = [
-            unit(evened(one, mean) @ matrix - shift)
-            for one, mean, matrix, shift in zip(seen, means, matrices, self.shift, strict=True)
-        ]
-        return {"vector": self.scaled(torch.cat(parts, 1))}
+        # Sums of tens of thousands of products are not for bf16.
+        with torch.autocast(self.mean.device.type, enabled=False):
+            parts = [
+                unit(evened(one, mean) @ matrix - shift)
+                for one, mean, matrix, shift in zip(seen, means, matrices, self.shift, strict=True)
+            ]
+            return {"vector": self.scaled(torch.cat(parts, 1))}
 
     @torch.no_grad()
     def fit(self, described: Mapping[str, Tensor], people: Tensor) -> None:
