@@ -134,7 +134,7 @@ def main() -> None:
         data |= {"overrides": overrides, "machine": machine(), "costliest_twin": costliest}
         path = RESULTS / f"compare_{name}.json"
         path.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        rows = rows_of("sum", data["comparisons"][0], costliest)
+        rows = rows_of("shared", data["comparisons"][0], costliest)
         for way, one in data["healed"].items():
             rows |= rows_of(way, one, costliest)
         print(f"{name}\n{table(rows)}", flush=True)

@@ -22,6 +22,15 @@ GOOD = {
 }
 
 
+def test_statistics_by_size_need_evaluation_sizes_that_are_near_to_the_sources_own():
+    good = {"size": [224, 224], "sizes": {"faces": [160, 160]}, "eval_sizes": {"faces": [160, 192]}}
+    parse_config(GOOD | {"train": good, "trunk": {"norm": "by_size"}})
+    far = good | {"eval_sizes": {"faces": [192, 192]}}
+    parse_config(GOOD | {"train": far})
+    with pytest.raises(OneglanceError, match=r"eval_sizes.faces: 192 x 192 is nearer to 224 x 224 than to 160 x 160"):
+        parse_config(GOOD | {"train": far, "trunk": {"norm": "by_size"}})
+
+
 def test_a_good_configuration_has_defaults_for_all_the_rest():
     config = parse_config(copy.deepcopy(GOOD))
     assert config.train.size == (320, 320)

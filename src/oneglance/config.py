@@ -27,6 +27,7 @@ from oneglance.data.mixing import MixingSettings
 from oneglance.errors import OneglanceError, nearest
 from oneglance.formats import FORMATS
 from oneglance.formats.base import SourceSettings
+from oneglance.network.norm import nearest_size
 from oneglance.network.sharing.settings import MEANS, SHARED, SharingSettings, groups_of
 from oneglance.network.trunk import TrunkSettings
 from oneglance.tasks import KINDS
@@ -181,11 +182,26 @@ class Config(BaseModel):
                 f"with `sharing.scheme: {scheme}` they do so nowhere ({MEANS[scheme]}); take a method by losses, "
                 f"such as `sum` or `uncertainty`, or one of the schemes {', '.join(SHARED)}"
             )
+        self._check_sizes()
         if self.sharing.neck == "frozen" and self.train.start is None:
             raise ValueError(
                 "sharing.neck: `frozen` keeps the neck as it is, and a new one knows nothing; give the run that "
                 "trained it as train.start, or leave `neck` out"
             )
+
+    def _check_sizes(self) -> None:
+        """With statistics by size, an evaluation size takes those of the training size of the nearest area: its own."""
+        if self.trunk.norm != "by_size":
+            return
+        for source, size in self.train.eval_sizes.items():
+            own = self.train.sizes.get(source, self.train.size)
+            near = nearest_size(size, self.train.all_sizes)
+            if near != own:
+                raise ValueError(
+                    f"train.eval_sizes.{source}: {size[0]} x {size[1]} is nearer to {near[0]} x {near[1]} than to "
+                    f"{own[0]} x {own[1]}, the source's size in training, and `trunk.norm: by_size` would normalise by "
+                    "the statistics of the other; give a nearer size, or another norm"
+                )
 
     def _check_points(self, name: str, task: TaskSettings) -> None:
         """What a task that looks at another's points needs: points on the same thing, seen the same way."""

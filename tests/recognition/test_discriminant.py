@@ -86,6 +86,13 @@ def test_one_image_a_person_and_equal_images_give_numbers():
         assert bool(torch.isfinite(cosines(some, own)).all())
 
 
+def test_rows_that_are_all_equal_have_no_directions():
+    mean, matrix = discriminant(torch.full((6, 5), 3.0), torch.arange(6) % 3, 4)
+    assert matrix.shape == (5, 4)
+    assert not matrix.any()
+    torch.testing.assert_close(mean, torch.full((5,), 3.0))
+
+
 @pytest.mark.parametrize("count", [0, 3])
 def test_one_person_is_told_apart_from_nobody(count):
     with pytest.raises(ValueError, match="people: nobody is told apart from less than 2"):

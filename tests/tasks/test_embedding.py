@@ -17,9 +17,11 @@ from PIL import Image
 from oneglance.annotations import Identity
 from oneglance.config import parse_config
 from oneglance.data.geometry import Frame
-from oneglance.errors import OneglanceError
+from oneglance.errors import OneglanceError, Problems
 from oneglance.evaluation.api import evaluate_run, report
 from oneglance.formats.lfw_files import Pair, image_name
+from oneglance.gallery import Gallery
+from oneglance.gallery import _vectors as vectors_of
 from oneglance.manifest import Manifest
 from oneglance.model import load
 from oneglance.network.network import Network
@@ -201,6 +203,10 @@ def test_a_discriminant_is_made_of_whole_people(patterns, tmp_path, monkeypatch)
         some = [manifest.record(row).annotations["who"].name for row in task.fitted_on(manifest, rows, most)]
         assert len(some) == 8  # two people of four images
         assert sorted(some.count(name) for name in set(some)) == [4, 4]
+    # Not even one of them fits: a few images of each.
+    monkeypatch.setattr(embedding_module, "FITTED_ON", 4096)
+    few = [manifest.record(row).annotations["who"].name for row in task.fitted_on(manifest, rows, 3)]
+    assert len(few) == len(set(few)) == 3
 
 
 @pytest.mark.parametrize("at", [None, "marks"])
@@ -236,6 +242,22 @@ def test_what_a_discriminant_says_can_be_traced_to_the_image_and_padding_has_no_
             torch.testing.assert_close(seen, head(second)[key], rtol=0, atol=0)
 
 
+def test_training_evaluation_and_galleries_look_at_the_evaluation_size(patterns, tmp_path):
+    sized = patterns | {"tasks": {"who": patterns["tasks"]["who"] | {"projection": "discriminant"}}}
+    sized["sources"] = [patterns["sources"][0] | {"name": "faces"}]
+    sizes = {"sizes": {"faces": [64, 96]}, "eval_sizes": {"faces": [96, 128]}}
+    sized["train"] = patterns["train"] | sizes | {"epochs": 1}
+    run = train(sized, base=tmp_path, out=tmp_path / "run", quiet=True)
+    assert run.scores["who"] == pytest.approx(evaluate_run(run.folder, "val")["who"], abs=1e-6, nan_ok=True)
+    images = [record.path for record in _rows(run.folder, "test")]
+    gallery = Gallery.open(run.folder, threshold=0.5)
+    expected = [gallery.model.predict([image], (96, 128))[0]["who"].vector for image in images]
+    np.testing.assert_allclose(gallery.vectors(images), expected, atol=1e-5)
+    manifest = Manifest.read(run.folder / "manifest.arrow")
+    measured, _ = vectors_of(gallery.model, "who", manifest, manifest.rows(split="test"), Problems())
+    np.testing.assert_allclose(measured, expected, atol=1e-5)
+
+
 def test_half_precision_takes_nothing_from_a_discriminants_vectors():
     torch.manual_seed(0)
     maps = [torch.rand(12, 3, 64 >> k, 64 >> k) for k in (2, 3, 4, 5)]
@@ -253,7 +275,7 @@ def test_half_precision_takes_nothing_from_a_discriminants_vectors():
 def test_a_discriminant_of_one_person_is_refused_and_of_nobody_is_none(patterns, tmp_path):
     task = create_tasks({"who": EmbeddingSettings(dim=4, projection="discriminant")})["who"]
     head = task.head(FeatureSpec(6, ()))
-    with pytest.raises(OneglanceError, match=r"tasks\.who\.projection: .*at least two .*, and 1 could be read"):
+    with pytest.raises(OneglanceError, match=r"tasks\.who\.projection: .*at least two, and 1 could be read"):
         task.fit(head, {"0": torch.rand(3, 5, 2)}, [Identity("Ada")] * 3)
     with pytest.raises(OneglanceError, match=r"tasks\.who\.dim: 4 numbers are too few .* the backbone's 5 maps"):
         task.fit(head, {str(k): torch.rand(4, 5, 2) for k in range(5)}, [Identity("Ada"), Identity("Eve")] * 2)

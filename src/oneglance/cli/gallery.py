@@ -51,9 +51,7 @@ def enrol(
     ] = None,
     threshold: Annotated[
         float | None,
-        typer.Option(
-            min=-1, max=1, help="Of a new gallery: the threshold itself, instead of --far.", show_default=False
-        ),
+        typer.Option(help="Of a new gallery: the threshold itself, instead of --far.", show_default=False),
     ] = None,
     folder: Folder = None,
     task: Task = None,

@@ -56,13 +56,18 @@ class SizeStatistics(nn.Module):
 
     def select(self, size: tuple[int, int]) -> None:
         """From now on normalise as it is right for inputs of this (height, width), or of the nearest area."""
-        number = min(range(len(self.sizes)), key=lambda k: abs(math.log(_area(self.sizes[k]) / _area(size))))
+        number = self.sizes.index(nearest_size(size, self.sizes))
         for k, norm in enumerate(self._norms):
             norm.running_mean, norm.running_var = self._row(f"mean_{k}", number), self._row(f"var_{k}", number)
 
     def _row(self, name: str, number: int) -> Tensor:
         rows: Tensor = self.get_buffer(name)
         return rows[number]
+
+
+def nearest_size(size: tuple[int, int], sizes: Sequence[tuple[int, int]]) -> tuple[int, int]:
+    """The one of the sizes (height, width) whose area is nearest; of equal ones the first."""
+    return min(sizes, key=lambda one: abs(math.log(_area(one) / _area(size))))
 
 
 def _area(size: tuple[int, int]) -> int:

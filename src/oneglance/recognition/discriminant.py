@@ -30,6 +30,8 @@ def discriminant(rows: Tensor, people: Tensor, dim: int) -> tuple[Tensor, Tensor
     values, vectors = torch.linalg.eigh((away @ away.T).double())
     # float32's inner products leave a residue of about 1e-7 where there is nothing.
     kept = min(COMPONENTS, int((values > 1e-6 * values[-1].clamp(min=1e-30)).sum()))
+    if not kept:  # all rows are equal
+        return mean, torch.zeros(rows.shape[1], dim)
     values, vectors = values[-kept:].flip(0), vectors[:, -kept:].flip(1)
     # Of the components only what rows show of them is needed, and no matrix as large as the rows.
     seen = vectors * values.sqrt()

@@ -194,7 +194,7 @@ class Training:
                 self._observe(moved, step, epoch, logs)
                 made = self._step(moved, step)
                 # The look at the previous step's loss does not make the device wait for this one's.
-                check_finite(pending, self.folder, self.manifest, self.folder / STATE)
+                self._check(pending)
                 pending = made
                 for name, of_task in made.terms.items():
                     sums.setdefault(name, []).append(torch.stack(list(of_task.values())).sum())
@@ -209,9 +209,9 @@ class Training:
             self._clock.saw(sum(len(batch.images) for batch in batches))
             progress.step(epoch, shown, self._clock.rate)
             if (step + 1) % self.settings.checkpoint_every == 0 and number + 1 < steps:
-                check_finite(pending, self.folder, self.manifest, self.folder / STATE)
+                self._check(pending)
                 self._save_state(step + 1)
-        check_finite(pending, self.folder, self.manifest, self.folder / STATE)
+        self._check(pending)
         self.balance.end_epoch()
         return {name: float(torch.stack(values).mean()) for name, values in sums.items()}
 
@@ -304,6 +304,10 @@ class Training:
         term = settings.strength * self.network.tie.term()
         term.backward()
         return {str(settings.relation): term.detach()}
+
+    def _check(self, made: Made | None) -> None:
+        """Raises NotFinite where the step's loss or gradient was not finite."""
+        check_finite(made, self.folder, self.manifest, self.folder / STATE)
 
     def _report(self, problems: Iterable[Problem]) -> None:
         for problem in problems:

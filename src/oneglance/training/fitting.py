@@ -16,7 +16,7 @@ from oneglance.errors import OneglanceError, Problems
 from oneglance.network.network import Network
 from oneglance.tasks.base import Outputs, Task
 
-#: Bytes that what is described of all images, as they are and mirrored, may take.
+#: Bytes that what is described of all images, as they are and mirrored, may take; fitting takes a few times as many.
 MEMORY = 1 << 30
 
 
@@ -47,7 +47,7 @@ def fit_heads(
         rows = manifest.rows(split="train")
         rows = rows[manifest.labelled(name)[rows]]
         describe = partial(_described, network, name, images, device=device, batch=batch, bf16=bf16)
-        described: list[Outputs] = []
+        described: list[dict[str, Tensor]] = []
         labels: list[Any] = []
         head.describes = True
         try:
@@ -66,7 +66,7 @@ def fit_heads(
             continue
         if not labels:
             raise OneglanceError(f"tasks.{name}: none of the images that it is to be fitted on can be read")
-        task.fit(head, {key: torch.cat([one[key] for one in described]) for key in described[0]}, labels)
+        task.fit(head, {key: torch.cat([one.pop(key) for one in described]) for key in list(described[0])}, labels)
         found |= {f"heads.{name}.{key}": value.clone() for key, value in head.state_dict().items()}
     network.train(training)
     return found

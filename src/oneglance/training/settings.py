@@ -16,14 +16,16 @@ class TrainSettings(BaseModel):
     size: tuple[int, int] = Field(
         (320, 320), description="Height and width of the network's input: multiples of 32, at least 64."
     )
-    eval_size: tuple[int, int] | None = Field(None, description="Likewise for evaluation; default: `size`.")
+    eval_size: tuple[int, int] | None = Field(
+        None, description="Likewise for evaluation and for `predict`; default: `size`."
+    )
     sizes: dict[str, tuple[int, int]] = Field(
         default_factory=dict,
         description="Other sizes for the images of some sources, by name, in training and in evaluation: a step's "
         "images then go through the network in as many parts as there are sizes.",
     )
     eval_sizes: dict[str, tuple[int, int]] = Field(
-        default_factory=dict, description="Likewise for evaluation, and for `predict`; default: `sizes`."
+        default_factory=dict, description="Likewise in evaluation and in galleries; default: `sizes`."
     )
     epochs: int = Field(40, ge=1, description="How often an epoch's worth of images is looked at.")
     batch: int = Field(16, ge=1, description="Images a step, over all sources and all processes.")
@@ -66,12 +68,12 @@ class TrainSettings(BaseModel):
 
     @property
     def scored_size(self) -> tuple[int, int]:
-        """The size of images in evaluation, and in `predict`."""
+        """The size of images in evaluation and in `predict`."""
         return self.eval_size or self.size
 
     @property
     def scored_sizes(self) -> dict[str, tuple[int, int]]:
-        """Likewise of the images of some sources, by name."""
+        """The sizes of some sources' images in evaluation and in galleries, by name."""
         return {**self.sizes, **self.eval_sizes}
 
     @property

@@ -62,7 +62,7 @@ class Discriminant(nn.Module):
         seen = _seen(features, *points)
         if self.describes:  # that of thousands of images is kept
             return {str(k): one.clamp(-_HALF, _HALF).half() for k, one in enumerate(seen)}
-        sizes = [one[0].numel() for one in seen]
+        sizes = [one.shape[1:].numel() for one in seen]
         means, matrices = self.mean.split(sizes), self.matrix.split(sizes)
         # Sums of tens of thousands of products are not for bf16.
         with torch.autocast(self.mean.device.type, enabled=False):
@@ -76,11 +76,9 @@ class Discriminant(nn.Module):
     def fit(self, described: Mapping[str, Tensor], people: Tensor) -> None:
         """Take the discriminants of what is seen of these people, int64 [n]; ``described``: as :meth:`forward` says.
 
-        Raises ValueError where there are fewer than two people, or more maps than numbers in a vector.
+        A vector must have as many numbers as there are maps. Raises ValueError where there are fewer than two people.
         """
         width = self.dim // len(described)
-        if not width:
-            raise ValueError(f"{self.dim} numbers for {len(described)} maps")
         found: list[tuple[Tensor, Tensor, Tensor]] = []
         parts = []
         for seen in described.values():
@@ -95,7 +93,7 @@ class Discriminant(nn.Module):
         joined = torch.cat(parts, 1)
         spread = joined.T @ joined / len(joined)
         # Lengths of about 1 for the training images.
-        spread *= joined.norm(dim=1).div(_lengths(joined, spread)).mean() ** 2
+        spread *= joined.norm(dim=1, keepdim=True).div(_lengths(joined, spread)).mean() ** 2
         values = (torch.cat(means), torch.cat(matrices), torch.stack(shifts), spread)
         for name, value in zip(_FITTED, values, strict=True):
             setattr(self, name, value.to(self.mean.device))
@@ -105,11 +103,13 @@ class Discriminant(nn.Module):
         return F.pad(joined / _lengths(joined, self.spread), (0, self.dim - joined.shape[1]))
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
-        # As large as what is loaded: it is empty in what was not fitted yet.
-        for name in _FITTED:
-            given = state_dict.get(prefix + name)
-            if given is not None:
-                setattr(self, name, torch.empty_like(given, device=self.mean.device))
+        # As large as what is loaded: it is empty in what was not fitted yet. All or none of it: parts fit nothing.
+        given = {name: state_dict.get(prefix + name) for name in _FITTED}
+        for name, value in given.items():
+            if any(one is None for one in given.values()):
+                state_dict.pop(prefix + name, None)
+            elif value is not None:
+                setattr(self, name, torch.empty_like(value, device=self.mean.device))
         super()._load_from_state_dict(state_dict, prefix, *args)
 
 

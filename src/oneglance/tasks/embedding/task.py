@@ -153,11 +153,18 @@ class Embedding(Task[EmbeddingSettings]):
         return head.trained if isinstance(head, Discriminant) else head
 
     def fitted_on(self, manifest: Manifest, rows: np.ndarray, most: int) -> np.ndarray:
-        """Whole people, until there are enough images."""
+        """Whole people, until there are enough images; where that were fewer than two, as many images of each."""
         names = manifest.table[self.name].take(pa.array(rows)).to_pylist()
         known = np.array([name is not None for name in names], bool)
         _, people = np.unique([name for name in names if name is not None], return_inverse=True)
-        return rows[known][draw_people(people, min(most, FITTED_ON))]
+        most = min(most, FITTED_ON)
+        drawn = draw_people(people, most)
+        if len(np.unique(people[drawn])) < 2:
+            order = np.argsort(people, kind="stable")
+            counts = np.bincount(people[order])
+            turn = np.arange(len(people)) - np.repeat(np.cumsum(counts) - counts, counts)  # an image's place in its own
+            drawn = np.sort(order[np.argsort(turn, kind="stable")][:most])
+        return rows[known][drawn]
 
     def fit(self, head: nn.Module, described: Outputs, labels: Sequence[Identity]) -> None:
         assert isinstance(head, Discriminant)
@@ -170,8 +177,8 @@ class Embedding(Task[EmbeddingSettings]):
         number = {name: k for k, name in enumerate(dict.fromkeys(names))}
         if len(number) < 2:
             raise OneglanceError(
-                f"tasks.{self.name}.projection: `discriminant` tells people apart by images of at least two (with "
-                f"at most {FITTED_ON} images each), and {len(number)} could be read"
+                f"tasks.{self.name}.projection: `discriminant` tells people apart by images of at least two, and "
+                f"{len(number)} could be read"
             )
         head.fit(described, torch.tensor([number[name] for name in names]))
 
@@ -201,8 +208,8 @@ class Embedding(Task[EmbeddingSettings]):
         return [Identity(vector=vector) for vector in outputs["vector"].float().cpu().numpy()]
 
     def statement(self, outputs: Outputs, empty: Outputs, about: str | None, number: int) -> Statement:
-        """How far the vector is from that of an empty image, the cosine's negative. (Its likeness to itself has no
-        gradient: it can't be greater.)"""
+        """How far the vector is from that of an empty image, the inner product's negative. (Its likeness to itself has
+        no gradient: it can't be greater.)"""
         if about is not None:
             raise OneglanceError(f"task {self.name!r} has no names to be explained: leave {about!r} out")
         nothing = empty["vector"][0].detach()
