@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import statistics
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,12 @@ HEALED: dict[str, tuple[str, ...]] = {
     "longer": ("balance.normalise=gradient", "train.lr=0.0024"),
     "necks": ("sharing.scheme=layers", "sharing.depth=32"),
     "branches": ("sharing.scheme=layers", "sharing.depth=16"),
+    "face_neck": ("sharing.scheme=layers", "sharing.depth=32", "sharing.groups=[[marks, who], [head]]"),
 }
+
+
+#: Another way: those tasks in a network that need each other, the others in networks of their own.
+GROUPS = "groups"
 
 
 def rows_of(side: str, one: dict[str, Any], costliest: dict[str, float]) -> dict[str, dict[str, str]]:
@@ -95,22 +101,34 @@ def costliest_twin(measured: Path) -> dict[str, float]:
     return found
 
 
+def grouped(twins: Sequence[Measured]) -> Measured:
+    """The twins that answer everything between them, as one: a twin whose task another one has beside its own (for it
+    looks at its points, say) is left out."""
+    needed = [one for one in twins if not any(one.tasks.keys() < other.tasks.keys() for other in twins)]
+    tasks = {name: score for one in needed for name, score in one.tasks.items()}
+    costs = ("parameters", "flops", "answer_s", "train_s", "train_images")
+    return replace(needed[0], tasks=tasks, **{key: sum(getattr(one, key) for one in needed) for key in costs})
+
+
 def healed(name: str, way: str, overrides: Sequence[str], seeds: int, folder: Path, tasks: list[str]) -> dict[str, Any]:
     """The shared network with this way of healing, against the twins of the study in ``folder``."""
 
     def measured(part: str, run: Path, seed: int) -> Measured:
         return measure(run, folder / "measured" / f"{part}_seed-{seed}_test.json", "test")
 
-    ours = {}
-    for seed in range(seeds):
-        run = folder / "healed" / f"{way}-{seed}"
-        if not (run / LAST).is_file():
-            og.train(EXAMPLES / f"{name}.yaml", [*overrides, *HEALED[way], f"train.seed={seed}"], out=run)
-        ours[seed] = measured(f"healed-{way}", run, seed)
     twins = {
         task: {k: measured(f"alone-{task}", folder / "runs" / f"alone-{task}" / f"seed-{k}", k) for k in range(seeds)}
         for task in tasks
     }
+    if way == GROUPS:
+        ours = {seed: grouped([of[seed] for of in twins.values()]) for seed in range(seeds)}
+    else:
+        ours = {}
+        for seed in range(seeds):
+            run = folder / "healed" / f"{way}-{seed}"
+            if not (run / LAST).is_file():
+                og.train(EXAMPLES / f"{name}.yaml", [*overrides, *HEALED[way], f"train.seed={seed}"], out=run)
+            ours[seed] = measured(f"healed-{way}", run, seed)
     found = compare_sides(way, "alone", tasks, ours, twins)
     words = {one.task: verdict(one, way, "its twin", twins=True) for one in found.tasks}
     return comparison_json(found, words, LEVEL)
