@@ -131,7 +131,11 @@ def healed(name: str, way: str, overrides: Sequence[str], seeds: int, folder: Pa
             ours[seed] = measured(f"healed-{way}", run, seed)
     found = compare_sides(way, "alone", tasks, ours, twins)
     words = {one.task: verdict(one, way, "its twin", twins=True) for one in found.tasks}
-    return comparison_json(found, words, LEVEL)
+    # That no difference to the twin is shown any more does not say that it is better than what it is to heal.
+    shared = {k: measured("shared", folder / "runs" / "shared" / f"seed-{k}", k) for k in range(seeds)}
+    beside = compare_sides(way, "shared", tasks, ours, dict.fromkeys(tasks, shared))
+    said = {one.task: verdict(one, way, "the shared network", twins=False) for one in beside.tasks}
+    return comparison_json(found, words, LEVEL) | {"against_shared": comparison_json(beside, said, LEVEL)}
 
 
 def main() -> None:
@@ -155,6 +159,7 @@ def main() -> None:
         rows = rows_of("shared", data["comparisons"][0], costliest)
         for way, one in data["healed"].items():
             rows |= rows_of(way, one, costliest)
+            rows |= rows_of(f"{way}, not shared (as alone)", one["against_shared"], costliest)
         print(f"{name}\n{table(rows)}", flush=True)
 
 

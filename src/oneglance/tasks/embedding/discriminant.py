@@ -104,12 +104,12 @@ class Discriminant(nn.Module):
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
         # As large as what is loaded: it is empty in what was not fitted yet. All or none of it: parts fit nothing.
-        given = {name: state_dict.get(prefix + name) for name in _FITTED}
-        for name, value in given.items():
-            if any(one is None for one in given.values()):
+        whole = all(prefix + name in state_dict for name in _FITTED)
+        for name in _FITTED:
+            if whole:
+                setattr(self, name, torch.empty_like(state_dict[prefix + name], device=self.mean.device))
+            else:
                 state_dict.pop(prefix + name, None)
-            elif value is not None:
-                setattr(self, name, torch.empty_like(value, device=self.mean.device))
         super()._load_from_state_dict(state_dict, prefix, *args)
 
 
