@@ -20,6 +20,7 @@ from oneglance.errors import Problems
 from oneglance.evaluation.evaluate import Scores
 from oneglance.ingest import build_manifest
 from oneglance.manifest import Manifest
+from oneglance.training.api import absolute
 from oneglance.training.fit import Training
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
@@ -46,12 +47,8 @@ def arguments(description: str | None, **extra: Any) -> argparse.Namespace:
 
 
 def config_of(example: str, overrides: Sequence[str] = ()) -> Config:
-    """A configuration from examples/, its weights file resolved."""
-    config = load_config(EXAMPLES / f"{example}.yaml", overrides)
-    if isinstance(config.trunk.pretrained, Path):
-        trunk = config.trunk.model_copy(update={"pretrained": EXAMPLES / config.trunk.pretrained})
-        config = config.model_copy(update={"trunk": trunk})
-    return config
+    """A configuration from examples/, its paths absolute."""
+    return absolute(load_config(EXAMPLES / f"{example}.yaml", overrides), EXAMPLES.resolve())
 
 
 def train_and_score(

@@ -22,13 +22,17 @@ GOOD = {
 }
 
 
-def test_statistics_by_size_need_evaluation_sizes_that_are_near_to_the_sources_own():
-    good = {"size": [224, 224], "sizes": {"faces": [160, 160]}, "eval_sizes": {"faces": [160, 192]}}
-    parse_config(GOOD | {"train": good, "trunk": {"norm": "by_size"}})
-    far = good | {"eval_sizes": {"faces": [192, 192]}}
-    parse_config(GOOD | {"train": far})
-    with pytest.raises(OneglanceError, match=r"eval_sizes.faces: 192 x 192 is nearer to 224 x 224 than to 160 x 160"):
-        parse_config(GOOD | {"train": far, "trunk": {"norm": "by_size"}})
+def test_statistics_by_size_need_sizes_that_say_whose_they_are():
+    train = {"size": [224, 224], "sizes": {"faces": [160, 160]}, "eval_sizes": {"faces": [192, 192]}}
+    assert parse_config(GOOD | {"train": train}).train.scored_as == {(224, 224): (224, 224), (192, 192): (160, 160)}
+    for wrong, said in (
+        ({"eval_sizes": {"faces": [224, 224]}}, r"eval_sizes.faces: 224 x 224 .* are 224 x 224 in .* 160 x 160"),
+        ({"eval_size": [192, 192]}, r"eval_sizes.faces: 192 x 192 .* are 224 x 224 in .* 160 x 160"),
+        ({"eval_size": [160, 160], "eval_sizes": {}}, r"train.eval_size: 160 x 160 .* are 160 x 160 .* 224 x 224"),
+    ):
+        with pytest.raises(OneglanceError, match=said):
+            parse_config(GOOD | {"train": train | wrong})
+        parse_config(GOOD | {"train": train | wrong, "trunk": {"statistics": "shared"}})
 
 
 def test_a_good_configuration_has_defaults_for_all_the_rest():

@@ -138,7 +138,9 @@ def example_of(one: Example) -> tuple[Tensor, dict[str, Tensor]]:
     return image, target
 
 
-def train(model: nn.Module, examples: list[Example], seconds: float, batch: int, lr: float, seed: int) -> int:
+def train(
+    model: nn.Module, examples: list[Example], seconds: float, batch: int, lr: float, seed: int, bf16: bool
+) -> int:
     """Train for so many seconds; returns the steps made."""
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
@@ -159,7 +161,8 @@ def train(model: nn.Module, examples: list[Example], seconds: float, batch: int,
         for group in optimizer.param_groups:
             group["lr"] = group["base"] * factor
         optimizer.zero_grad()
-        loss = sum(model(list(images), list(targets)).values())
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            loss = sum(model(list(images), list(targets)).values())
         assert torch.isfinite(loss), f"step {steps}"
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 10.0)
@@ -207,12 +210,16 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=900, help="training time of each of the two networks")
     parser.add_argument("--size", type=int, default=320, help="longest side of the input")
     parser.add_argument("--width", type=int, default=256, help="channels of the pyramid")
-    parser.add_argument("--batch", type=int, default=8)
-    parser.add_argument("--lr", type=float, default=1e-3)
+    parser.add_argument("--batch", type=int, default=2, help="small: few steps are made in the time")
+    parser.add_argument("--lr", type=float, default=5e-4)
+    parser.add_argument("--bf16", action="store_true", help="compute in bf16 in training, as oneglance does if it can")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     weights = options.data / "weights/mobilenetv2_100_imagenet.safetensors"
-    found: dict[str, Any] = {"machine": f"{platform.machine()}, {torch.get_num_threads()} threads"}
+    found: dict[str, Any] = {
+        "options": {k: str(v) for k, v in vars(options).items()},
+        "machine": f"{platform.machine()}, {torch.get_num_threads()} threads",
+    }
     for points in (False, True):
         torch.manual_seed(options.seed)
         common = {
@@ -226,7 +233,7 @@ def main() -> None:
         examples = from_coco(options.data, "train2017", points)
         examples += [] if points else from_polygons(options.data)
         examples = [one for one in examples if len(one["target"]["boxes"])]
-        steps = train(model, examples, options.seconds, options.batch, options.lr, options.seed)
+        steps = train(model, examples, options.seconds, options.batch, options.lr, options.seed, options.bf16)
         began = time.monotonic()
         found["keypoint_rcnn" if points else "mask_rcnn"] = {
             "scores": score(model, options.data, points),

@@ -27,7 +27,6 @@ from oneglance.data.mixing import MixingSettings
 from oneglance.errors import OneglanceError, nearest
 from oneglance.formats import FORMATS
 from oneglance.formats.base import SourceSettings
-from oneglance.network.norm import nearest_size
 from oneglance.network.sharing.settings import MEANS, SHARED, SharingSettings, groups_of
 from oneglance.network.trunk import TrunkSettings
 from oneglance.tasks import KINDS
@@ -190,17 +189,22 @@ class Config(BaseModel):
             )
 
     def _check_sizes(self) -> None:
-        """With statistics by size, an evaluation size takes those of the training size of the nearest area: its own."""
-        if self.trunk.norm != "by_size":
+        """With statistics by size, the size of an input says which are its own."""
+        train = self.train
+        if self.trunk.statistics != "by_size":
             return
-        for source, size in self.train.eval_sizes.items():
-            own = self.train.sizes.get(source, self.train.size)
-            near = nearest_size(size, self.train.all_sizes)
-            if near != own:
+        statistics = {size: size for size in (train.size, *train.sizes.values())}
+        scored = [("eval_size", train.scored_size, train.size)]
+        for name, size in train.eval_sizes.items():
+            scored.append((f"eval_sizes.{name}", size, train.sizes.get(name, train.size)))
+        for key, size, own in scored:
+            other = statistics.setdefault(size, own)
+            if other != own:
                 raise ValueError(
-                    f"train.eval_sizes.{source}: {size[0]} x {size[1]} is nearer to {near[0]} x {near[1]} than to "
-                    f"{own[0]} x {own[1]}, the source's size in training, and `trunk.norm: by_size` would normalise by "
-                    "the statistics of the other; give a nearer size, or another norm"
+                    f"train.{key}: {size[0]} x {size[1]} is also asked of images that are {other[0]} x {other[1]} in "
+                    f"training, and these are {own[0]} x {own[1]}: each has statistics of its own "
+                    "(`trunk.statistics: by_size`), and the input's size must say which; give another size, or "
+                    "`trunk.statistics: shared`"
                 )
 
     def _check_points(self, name: str, task: TaskSettings) -> None:

@@ -28,6 +28,7 @@ from oneglance.errors import OneglanceError, Problems, bare
 from oneglance.network.answer import Glance
 from oneglance.network.device import device_of
 from oneglance.network.network import Network
+from oneglance.network.norm import sizes_in
 from oneglance.tasks import create_tasks
 from oneglance.tasks.base import Task
 from oneglance.tracking import Follower, TrackSettings
@@ -233,7 +234,7 @@ def load(run: str | Path, weights: str = "auto", device: str = "auto") -> Model:
     tensors, _ = checkpoint.load(found[0])
     tasks = create_tasks(config.tasks)
     trunk = config.trunk.model_copy(update={"pretrained": False})
-    network = Network(tasks, trunk, config.sharing, config.train.all_sizes)
+    network = Network(tasks, trunk, config.sharing, sizes_in(tensors), config.train.scored_as)
     try:
         network.load_state_dict(tensors)
     except RuntimeError as error:

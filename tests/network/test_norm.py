@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 from oneglance.network.network import Network
-from oneglance.network.norm import SizeStatistics, with_group_norm
+from oneglance.network.norm import SizeStatistics, sizes_in, statistics_like, with_group_norm
 from oneglance.network.trunk import TrunkSettings
-from oneglance.tasks import ClassificationSettings, create_tasks
+from oneglance.tasks import ClassificationSettings, DetectionSettings, create_tasks
 
 SIZES = ((64, 96), (64, 64))
 
@@ -46,16 +46,17 @@ def test_each_size_has_the_statistics_of_a_network_that_saw_nothing_else() -> No
 def network(norm: str, sizes: tuple[tuple[int, int], ...] = SIZES, backbone: str = "mobilenetv4_conv_small") -> Network:
     torch.manual_seed(0)
     tasks = create_tasks({"k": ClassificationSettings(classes=("a", "b"))})
-    return Network(tasks, TrunkSettings(backbone=backbone, pretrained=False, channels=16, norm=norm), sizes=sizes)
+    trunk = TrunkSettings(backbone=backbone, pretrained=False, channels=16, norm=norm)
+    return Network(tasks, trunk, sizes=sizes)
 
 
 def test_a_network_keeps_them_in_its_state_and_nothing_else_of_its_norms() -> None:
-    one, other = network("by_size").train(), network("by_size")
+    one, other = network("batch").train(), network("batch")
     for k, size in enumerate(SIZES):
         one(torch.full((2, 3, *size), 40 * k + 60, dtype=torch.uint8) + torch.randint(0, 30, (2, 3, *size)).byte())
     state = one.state_dict()
     assert not any(name.endswith(("running_mean", "running_var")) for name in state)
-    assert any(not torch.equal(*value) for name, value in state.items() if name.startswith("statistics.mean_"))
+    assert any(not torch.equal(*value) for name, value in state.items() if name.endswith(".mean_by_size"))
     other.load_state_dict(state)
     one.eval()
     other.eval()
@@ -64,12 +65,12 @@ def test_a_network_keeps_them_in_its_state_and_nothing_else_of_its_norms() -> No
         images = torch.randint(0, 255, (2, 3, *size), dtype=torch.uint8)
         answers.append(one(images)["k"]["logits"])
         torch.testing.assert_close(answers[-1], other(images)["k"]["logits"])
-    assert network("by_size", SIZES[:1]).statistics is None
+    assert network("batch", SIZES[:1]).statistics is None
 
 
 @pytest.mark.parametrize("backbone", ["mobilenetv4_conv_small", "resnet10t"])
 def test_group_norm_stands_where_batch_norm_stood(backbone: str) -> None:
-    batch, group = network("batch", backbone=backbone), network("group", backbone=backbone).train()
+    batch, group = network("batch", (), backbone), network("group", backbone=backbone).train()
     assert norms_of(batch)
     assert not norms_of(group)
     weights = {
@@ -96,3 +97,80 @@ def test_group_norm_takes_weights_and_activations_over() -> None:
     torch.testing.assert_close(module[0](maps), first)
     wide = torch.randn(2, 24, 5, 5)
     torch.testing.assert_close(module[1](wide), torch.nn.functional.group_norm(wide, 3, *expected[1], eps=1e-5))
+
+
+def test_a_frozen_backbone_keeps_its_statistics_and_what_follows_has_them_by_size() -> None:
+    tasks = create_tasks({"objects": DetectionSettings(classes=("a",))})
+    trunk = TrunkSettings(backbone="mobilenetv4_conv_small", pretrained=False, channels=16, norm="frozen")
+    one = Network(tasks, trunk, sizes=SIZES).train()
+    before = {name: value.clone() for name, value in one.state_dict().items()}
+    for k, size in enumerate(SIZES):
+        one((torch.rand(2, 3, *size) * 40 + 80 * k).byte())
+    changed = {name for name, value in one.state_dict().items() if not torch.equal(value, before[name])}
+    assert not any(name.startswith("backbone.") for name in changed)
+    means = {name for name in before if name.endswith("mean_by_size")}
+    assert means
+    assert means <= changed
+    assert not any(name.startswith("backbone.") for name in means)
+    assert sizes_in(before) == list(SIZES)
+
+
+def test_what_has_seen_nothing_of_a_size_takes_the_nearest_that_it_has_seen() -> None:
+    module, sizes = body(), (*SIZES, (320, 320))
+    first, second = norms_of(module)
+    statistics = SizeStatistics((first, second), sizes)
+    images = torch.rand(4, 3, 64, 64)
+    statistics.select((64, 64))
+    module(images)
+    statistics.select((320, 320))
+    first(torch.rand(4, 8, 20, 20))  # the second sees nothing of this size
+    module.eval()
+    statistics.eval()
+    statistics.select((320, 320))
+    torch.testing.assert_close(first.running_mean, first.mean_by_size[2])
+    torch.testing.assert_close(second.running_mean, second.mean_by_size[1])
+    # As soon as it has, it has its own.
+    module.train()
+    statistics.train()
+    statistics.select((320, 320))
+    module(3 * images)
+    module.eval()
+    statistics.eval()
+    statistics.select((320, 320))
+    torch.testing.assert_close(second.running_mean, second.mean_by_size[2])
+    assert not torch.equal(second.mean_by_size[1], second.mean_by_size[2])
+
+
+def test_sizes_of_evaluation_stand_for_those_in_training() -> None:
+    module = body()
+    statistics = SizeStatistics(norms_of(module), SIZES, {(96, 96): (64, 64)})  # by area it is nearer to 64 x 96
+    for size in SIZES:
+        statistics.select(size)
+        module(torch.rand(4, 3, *size))
+    statistics.eval()
+    statistics.select((96, 96))
+    torch.testing.assert_close(norms_of(module)[0].running_mean, norms_of(module)[0].mean_by_size[1])
+    statistics.select((96, 97))
+    torch.testing.assert_close(norms_of(module)[0].running_mean, norms_of(module)[0].mean_by_size[0])
+
+
+def test_statistics_go_over_between_networks_of_one_size_and_of_several() -> None:
+    alone, apart = network("batch", ()).train(), network("batch")
+    alone(torch.randint(0, 255, (4, 3, 64, 64), dtype=torch.uint8))
+    taken = statistics_like(apart.state_dict(), alone.state_dict())
+    apart.load_state_dict(taken, strict=False)
+    alone.eval()
+    apart.eval()
+    for size in SIZES:  # each size has the only statistics there were
+        images = torch.randint(0, 255, (2, 3, *size), dtype=torch.uint8)
+        torch.testing.assert_close(apart(images)["k"]["logits"], alone(images)["k"]["logits"])
+    apart = network("batch").train()
+    apart(torch.randint(0, 255, (4, 3, 64, 64), dtype=torch.uint8))
+    for other in (network("batch", ()), network("batch", (SIZES[1], (320, 320)))):  # what was never seen does not count
+        other.load_state_dict(statistics_like(other.state_dict(), apart.state_dict()), strict=False)
+        images = torch.randint(0, 255, (2, 3, 64, 64), dtype=torch.uint8)
+        torch.testing.assert_close(other.eval()(images)["k"]["logits"], apart.eval()(images)["k"]["logits"])
+    means = {name: value for name, value in apart.state_dict().items() if name.endswith("mean_by_size")}
+    turned = statistics_like(network("batch", SIZES[::-1]).state_dict(), apart.state_dict())
+    for name, mean in means.items():  # only (64, 64) was seen
+        torch.testing.assert_close(turned[name], mean[[1, 1]])

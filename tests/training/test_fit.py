@@ -22,6 +22,7 @@ from oneglance.evaluation.evaluate import mean_relative_score
 from oneglance.ingest import build_manifest
 from oneglance.manifest import Manifest
 from oneglance.network.network import Network
+from oneglance.network.norm import BATCHES, sizes_in
 from oneglance.tasks import create_tasks
 from oneglance.training import checkpoint
 from oneglance.training.api import absolute
@@ -423,17 +424,21 @@ def test_interrupted_under_a_balance_that_remembers_it_ends_with_the_very_same_w
     assert ("squares.class", "squares.box") in {(row[3], row[4]) for row in rows if row[2] == "conflict"}
 
 
-def test_sources_of_different_sizes_are_trained_in_one_step_and_scored_at_their_own(tmp_path, shapes, monkeypatch):
+@pytest.fixture
+def two_sizes(tmp_path, shapes):
     """The boxes' images small, the others, of which only the kind is known, as large again."""
     boxed = [source for source in shapes["sources"] if source["format"] == "voc"]
     shapes["sources"] = [{"format": "folder", "name": "kinds", "root": "data", "splits": ["train", "val"]}]
     shapes["sources"][0]["tasks"] = ["kind"]
     for source in boxed:
         source["name"] = "boxes"
-    copied = tmp_path / "elsewhere"
-    shutil.copytree(tmp_path / "data", copied)
+    shutil.copytree(tmp_path / "data", tmp_path / "elsewhere")
     shapes["sources"] += [source | {"root": "elsewhere"} for source in boxed]
     shapes["train"] |= {"size": [128, 128], "sizes": {"boxes": [64, 64]}, "epochs": 1}
+    return shapes
+
+
+def test_sources_of_different_sizes_are_trained_in_one_step_and_scored_at_their_own(tmp_path, two_sizes, monkeypatch):
     seen: dict[str, set[int]] = {}
     forward = Network.forward
 
@@ -443,7 +448,7 @@ def test_sources_of_different_sizes_are_trained_in_one_step_and_scored_at_their_
         return forward(self, images, rows, *args)
 
     monkeypatch.setattr(Network, "forward", watched)
-    one = training(tmp_path, shapes)
+    one = training(tmp_path, two_sizes)
     parts = [[tuple(part.images.shape) for part in batches] for batches in one.loader.epoch(0)]
     assert all(len(of_step) == 2 for of_step in parts)
     scores = one.run()
@@ -451,6 +456,31 @@ def test_sources_of_different_sizes_are_trained_in_one_step_and_scored_at_their_
     assert seen["squares trained"] == {64}
     assert math.isfinite(scores["kind"]["accuracy"])
     assert math.isfinite(scores["squares"]["map"])
+    # Norms have statistics of each size, where they have seen it.
+    state = one.network.state_dict()
+    assert sizes_in(state) == [(128, 128), (64, 64)]
+    batches = {name: value.tolist() for name, value in state.items() if name.endswith(BATCHES)}
+    assert all(of_norm[0] == 0 < of_norm[1] for name, of_norm in batches.items() if name.startswith("heads.squares"))
+    assert all(of_norm[0] > 0 < of_norm[1] for name, of_norm in batches.items() if name.startswith("backbone"))
+
+
+def test_a_run_of_several_sizes_is_loaded_with_the_statistics_of_each(tmp_path, two_sizes, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run = og.train(two_sizes, out="run", quiet=True)
+    model = og.load(run.folder)
+    saved = tensors(run.folder / model.weights)
+    assert len(sizes_in(saved)) == 2
+    assert all(torch.equal(value, saved[name]) for name, value in model.network.state_dict().items())
+    answers = model(tmp_path / "data" / "val" / "bright" / "20.png")
+    assert set(answers) == {"kind", "squares"}
+    # What was learnt of one size and more goes on with one: the only statistics there are.
+    onwards = two_sizes | {"train": two_sizes["train"] | {"size": [64, 64], "sizes": {}, "start": str(run.folder)}}
+    one = training(tmp_path, onwards)
+    assert one.network.statistics is None
+    norm = next(name for name in saved if name.endswith("mean_by_size"))
+    stem = norm.removesuffix("mean_by_size")
+    seen = saved[f"{stem}{BATCHES}"] > 0
+    assert torch.equal(one.network.state_dict()[f"{stem}running_mean"], saved[norm][seen].mean(0))
 
 
 @pytest.mark.parametrize("at", ["features", "channels", "parameters"])

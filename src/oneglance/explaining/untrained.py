@@ -39,7 +39,9 @@ def randomised(model: Model, images: Tensor, seed: int = 0) -> Iterator[tuple[st
 
 
 def _like(model: Model, trunk: object) -> Network:
-    return Network(model.tasks, trunk, model.config.sharing).eval()  # type: ignore[arg-type]
+    statistics = model.network.statistics
+    sizes = [] if statistics is None else statistics.known
+    return Network(model.tasks, trunk, model.config.sharing, sizes).eval()  # type: ignore[arg-type]
 
 
 def _stage(name: str) -> int:
@@ -54,7 +56,7 @@ def _measure_norms(network: Network, taken: set[str], images: Tensor) -> None:
     norms = [
         module
         for name, module in network.named_modules()
-        if isinstance(module, nn.modules.batchnorm._BatchNorm) and f"{name}.running_mean" in taken
+        if isinstance(module, nn.modules.batchnorm._BatchNorm) and f"{name}.weight" in taken
     ]
     momenta = [norm.momentum for norm in norms]
     for norm in norms:

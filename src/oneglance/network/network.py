@@ -33,8 +33,9 @@ class Network(nn.Module):
     """Trunk and heads. A frozen task's head keeps its weights and its BatchNorm statistics, and so does what of the
     trunk only frozen tasks look through.
 
-    ``sharing``: the scheme, whose parts are the network's own modules. ``sizes``: the (height, width) that inputs will
-    have, for `trunk.norm: by_size`.
+    ``sharing``: the scheme, whose parts are the network's own modules. ``sizes``: the (height, width) that inputs have
+    in training, and ``scored``: those that they have afterwards, with their own in training; for `trunk.statistics:
+    by_size`.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class Network(nn.Module):
         trunk: TrunkSettings,
         sharing: SharingSettings | None = None,
         sizes: Sequence[tuple[int, int]] = (),
+        scored: Mapping[tuple[int, int], tuple[int, int]] | None = None,
     ) -> None:
         super().__init__()
         self.tasks, self.trunk = dict(tasks), trunk
@@ -74,10 +76,12 @@ class Network(nn.Module):
                 own.pop("neck")
         if trunk.norm == "group":
             with_group_norm(self)
-        norms = [module for module in self.modules() if isinstance(module, nn.BatchNorm2d)]
-        apart = trunk.norm == "by_size" and len(set(sizes)) > 1
         #: BatchNorm's statistics by the input's size, where they are kept so.
-        self.statistics = SizeStatistics(norms, list(dict.fromkeys(sizes))) if apart else None
+        self.statistics: SizeStatistics | None = None
+        if trunk.statistics == "by_size" and len(set(sizes)) > 1:
+            super().train()  # the backbone's norms do not follow where it is to keep its statistics
+            norms = [module for module in self.modules() if isinstance(module, nn.BatchNorm2d) and module.training]
+            self.statistics = SizeStatistics(norms, list(dict.fromkeys(sizes)), scored) if norms else None
         quicken_depthwise(self)
         # Convolutions are faster so, on CPUs and on GPUs: benchmarks/layout.py measures it.
         self.to(memory_format=torch.channels_last)

@@ -39,11 +39,14 @@ class TrunkSettings(BaseModel):
     )
     std: tuple[float, float, float] | None = Field(None, description="Standard deviation of the input, likewise.")
     freeze: bool = Field(False, description="Keep the backbone's weights as they are.")
-    norm: Literal["batch", "frozen", "by_size", "group"] = Field(
+    norm: Literal["batch", "frozen", "group"] = Field(
         "batch",
         description="What normalises: `batch`: BatchNorm; `frozen`: the backbone's keeps the statistics it was loaded "
-        "with (small data sets, pretrained weights); `by_size`: statistics for each of `train.sizes`; `group`: "
-        "GroupNorm in its place.",
+        "with (small data sets, pretrained weights); `group`: GroupNorm in its place.",
+    )
+    statistics: Literal["by_size", "shared"] = Field(
+        "by_size",
+        description="BatchNorm's means and variances: those of each of `train.sizes`, or one for all.",
     )
     channels: int = Field(96, ge=16, multiple_of=8, description="Channels of the pyramid.")
 

@@ -262,8 +262,6 @@ trunk:
   pretrained: false
   options: {{channels: [32, 64, 128, 192]}}
   channels: 48
-  # Scenes and close-ups have sizes of their own, and are normalised each by their own statistics.
-  norm: by_size
 # Colours are asked for: they are left nearly as they are.
 augment: {{scale: [1.0, 1.4], hue: 0, saturation: 0.1, brightness: 0.1}}
 augment_sources:

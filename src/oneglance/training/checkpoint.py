@@ -14,6 +14,7 @@ from torch import Tensor
 
 from oneglance.errors import OneglanceError
 from oneglance.network.network import Network
+from oneglance.network.norm import statistics_like
 
 
 def save(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
@@ -61,8 +62,8 @@ def take_over(network: Network, path: Path) -> list[str]:
         if not found:
             raise OneglanceError(f"train.start: {path} holds no best.safetensors or last.safetensors")
         path = found[0]
-    tensors, _ = load(path)
-    own = network.state_dict()
+    own, (tensors, _) = network.state_dict(), load(path)
+    tensors = statistics_like(own, tensors)
     theirs = {name: name if name in tensors else network.like_hard(name) for name in own}
     fitting = {
         name: tensors[other]

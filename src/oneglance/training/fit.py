@@ -20,6 +20,7 @@ from oneglance.balance import Balance, Group
 from oneglance.config import Config
 from oneglance.data.dataset import AnnotatedImages, Batch
 from oneglance.data.loader import TrainLoader, default_workers, evaluation_batches
+from oneglance.data.sizes import Sizes
 from oneglance.errors import OneglanceError, Problem, Problems, nearest
 from oneglance.evaluation.evaluate import Scores, evaluate, mean_relative_score
 from oneglance.manifest import Manifest
@@ -84,7 +85,8 @@ class Training:
         self.group = Group(self.fabric.device)
         torch.manual_seed(self.settings.seed)
         self.tasks = create_tasks(config.tasks)
-        self.network = Network(self.tasks, config.trunk, config.sharing, self.settings.all_sizes)
+        sizes = self._sizes()
+        self.network = Network(self.tasks, config.trunk, config.sharing, sizes, self.settings.scored_as)
         earlier = self.settings.start
         new = list(self.network.state_dict()) if earlier is None else checkpoint.take_over(self.network, earlier)
         if self.network.tie is not None:
@@ -245,6 +247,12 @@ class Training:
         if settings.epochs > 1:
             images.files.keep(rows, settings.cache)
         return TrainLoader(images, batches, default_workers() if settings.workers is None else settings.workers)
+
+    def _sizes(self) -> list[tuple[int, int]]:
+        """The sizes of the images that something is learnt from."""
+        sizes = Sizes(self.settings.size, self.settings.sizes)
+        numbers = sizes.by_row(self.manifest)[labelled_rows(self.manifest, self.tasks)]
+        return [sizes.all[number] for number in np.unique(numbers)]
 
     def _check_source_names(self) -> None:
         joined = [str(name) for name in self.manifest.table["source"].unique().to_pylist()]

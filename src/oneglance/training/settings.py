@@ -77,9 +77,10 @@ class TrainSettings(BaseModel):
         return {**self.sizes, **self.eval_sizes}
 
     @property
-    def all_sizes(self) -> tuple[tuple[int, int], ...]:
-        """The sizes that the network's input has in training."""
-        return (self.size, *self.sizes.values())
+    def scored_as(self) -> dict[tuple[int, int], tuple[int, int]]:
+        """The sizes of images in evaluation and in `predict`, with those that the same images have in training."""
+        own = {size: self.sizes.get(source, self.size) for source, size in self.eval_sizes.items()}
+        return {self.scored_size: self.size, **own}
 
     @model_validator(mode="after")
     def _enough(self) -> TrainSettings:
