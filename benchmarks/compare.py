@@ -138,8 +138,21 @@ def healed(name: str, way: str, overrides: Sequence[str], seeds: int, folder: Pa
     return comparison_json(found, words, LEVEL) | {"against_shared": comparison_json(beside, said, LEVEL)}
 
 
+def check_ways(name: str, ways: Sequence[str]) -> None:
+    """Stops where a way is none, or is how the example is trained anyway."""
+    for way in ways:
+        if way not in (*HEALED, GROUPS):
+            raise SystemExit(f"--heal {way}: must be among {', '.join((*HEALED, GROUPS))}")
+        keys = {override.split("=")[0] for override in HEALED.get(way, ())}
+        if "balance.normalise" in keys and any(one.startswith("balance.normalise=") for one in SMALL[name]):
+            raise SystemExit(f"--heal {way}: {name} has gradients of one length and longer steps as it is")
+
+
 def main() -> None:
     options = arguments(__doc__, which=",".join(SMALL), count=3, labels="", heal="")
+    ways = [way for way in options.heal.split(",") if way]
+    for name in options.which.split(","):
+        check_ways(name, ways)
     for name in options.which.split(","):
         folder, overrides = options.out / "compare" / name, [*PLAIN, *SMALL[name], *options.overrides]
         found = og.compare(
@@ -148,10 +161,7 @@ def main() -> None:
         )  # fmt: skip
         data = json.loads(found.results.read_text(encoding="utf-8"))
         tasks = list(data["comparisons"][0]["tasks"])
-        data["healed"] = {
-            way: healed(name, way, overrides, options.count, folder, tasks)
-            for way in options.heal.split(",") if way
-        }  # fmt: skip
+        data["healed"] = {way: healed(name, way, overrides, options.count, folder, tasks) for way in ways}
         costliest = costliest_twin(folder / "measured")
         data |= {"overrides": overrides, "machine": machine(), "costliest_twin": costliest}
         path = RESULTS / f"compare_{name}.json"
