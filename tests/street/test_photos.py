@@ -12,14 +12,15 @@ from oneglance.street.car import choose_car
 from oneglance.street.light import Light
 from oneglance.street.objects import COLOURS
 from oneglance.street.palette import CAR_PAINTS
-from oneglance.street.photos import UNIT, draw_car_photo, draw_portrait
+from oneglance.street.photos import UNIT, draw_car_photo, draw_parked_car, draw_portrait
 
 
 def test_the_same_seed_gives_the_same_photo() -> None:
     assert np.array_equal(draw_portrait(3, (64, 64), 5).image, draw_portrait(3, (64, 64), 5).image)
     assert not np.array_equal(draw_portrait(3, (64, 64), 5).image, draw_portrait(4, (64, 64), 5).image)
-    assert np.array_equal(draw_car_photo(3)[0], draw_car_photo(3)[0])
-    assert not np.array_equal(draw_car_photo(3)[0], draw_car_photo(4)[0])
+    for draw in (draw_car_photo, draw_parked_car):
+        assert np.array_equal(draw(3).image, draw(3).image)
+        assert not np.array_equal(draw(3).image, draw(4).image)
 
 
 def test_a_portrait_shows_one_person_and_says_where_the_face_is() -> None:
@@ -91,10 +92,29 @@ def _most_frequent(pixels: np.ndarray) -> np.ndarray:
 
 def test_a_photo_of_a_car_is_as_large_as_asked() -> None:
     for seed in range(30):
-        image, colour = draw_car_photo(seed, 48)
-        assert max(image.shape[:2]) == 48
-        assert min(image.shape[:2]) >= 16
-        assert colour in COLOURS
+        photo = draw_car_photo(seed, 48)
+        assert max(photo.image.shape[:2]) == 48
+        assert min(photo.image.shape[:2]) >= 16
+        car = photo.objects.items[0]
+        assert car.label == "car"
+        assert car.attributes["colour"] in COLOURS
+
+
+def test_a_parked_car_shows_its_plate_and_lies_within_the_picture() -> None:
+    plates = 0
+    for seed in range(40):
+        photo = draw_parked_car(seed, 96)
+        assert max(photo.image.shape[:2]) == 96
+        car, *rest = photo.objects.items
+        assert car.label == "car"
+        assert not car.truncated or car.box is not None
+        for plate in rest:
+            assert plate.label == "plate"
+            assert plate.points is not None
+            assert (plate.box[:2] >= car.box[:2] - 1).all()
+            assert (plate.box[2:] <= car.box[2:] + 1).all()
+            plates += bool(plate.box[2] - plate.box[0] >= 12)
+    assert plates >= 25
 
 
 def test_what_can_not_be_drawn_is_refused() -> None:

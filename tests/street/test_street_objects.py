@@ -114,6 +114,7 @@ def test_what_was_not_looked_for_is_unknown(
 ) -> None:
     assert {d.source: i.annotated for d, _, i in both} == {
         "outlines": None, "cars": ("car", "plate"), "people": ("person", "face"), "portraits": ("person", "face"),
+        "parked": ("car", "plate"),
     }  # fmt: skip
     config, manifest = read
     sources = np.array(manifest.values("source"), object)

@@ -13,9 +13,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+import numpy as np
 from pydantic import Field
 
-from oneglance.annotations import Instance, Points, Record
+from oneglance.annotations import FloatArray, Instance, Points, Record
 from oneglance.errors import OneglanceError, Problems
 from oneglance.formats import rle as runs
 from oneglance.formats.base import SourceSettings, Suggestion, WriteOptions
@@ -23,7 +24,7 @@ from oneglance.formats.coco_file import as_key, as_list, is_pair, need_list, rea
 from oneglance.formats.coco_recognise import recognise
 from oneglance.formats.coco_write import HOLDS, write
 from oneglance.formats.files import walk_images
-from oneglance.formats.reading import Found, Reading, folder_of
+from oneglance.formats.reading import Found, Reading, folder_of, passed_over
 from oneglance.formats.shapes import (
     Bad,
     box_of_shape,
@@ -236,10 +237,11 @@ class _Reader:
     def _record(self, image_id: Any, listed: _Image, image: Found) -> Record:
         entry = listed.entry
         self.reading.compare_size(image, entry.get("width"), entry.get("height"), listed.where)
-        items, points, skeleton = [], {}, {}
+        items, points, skeleton, lost = [], {}, {}, set()
         for where, raw, category in listed.raw:
             item = self._instance(raw, category, image, where)
             if item is None:
+                lost.add(category.name)
                 continue
             items.append(item)
             if category.points:
@@ -249,7 +251,7 @@ class _Reader:
         known = {name: entry[name] for name in entry if name not in ("id", "file_name", "width", "height", "license")}
         return self.reading.record(
             image,
-            self.reading.objects(items, listed.where, sorted(listed.known), points),
+            self.reading.objects(items, listed.where, sorted(listed.known), points, lost=lost),
             coco_id=image_id,
             file_name=entry["file_name"] if entry["file_name"] != image.relative else None,
             license=self.licenses.get(as_key(entry.get("license"))),
@@ -291,12 +293,13 @@ class _Reader:
                 if found is None:
                     raise Bad("it has no `bbox`, and no mask or points from which one could be taken")
                 box = found
+            item = self._with_pixels(item, box, image, where)
             if raw.get("area") is None:
                 self.reading.note(where.split(" annotations[")[0], "an annotation has no `area`; its shape's is used")
             score = None if raw.get("score") is None else number(raw["score"])
             return replace(item, box=box, area=self._area(raw.get("area"), where), score=score)
         except Bad as error:
-            problem(where, f"{error}; the object is passed over")
+            problem(where, f"{error}; {passed_over(category.name)}")
             return None
 
     def _area(self, value: Any, where: str) -> float | None:
@@ -326,6 +329,11 @@ class _Reader:
         parts = []
         for part in value:
             try:
+                numbers(part)  # a part of which nobody knows where it is may be anywhere
+            except Bad as error:
+                self.reading.problem(where, f"a polygon of its mask can't be read: {error}; its mask is left out")
+                return item
+            try:
                 polygon, complaint = checked_polygon(part, image.width, image.height)
                 parts.append(polygon)
             except Bad as error:
@@ -333,6 +341,21 @@ class _Reader:
             if complaint:
                 self.reading.problem(where, complaint)
         return replace(item, polygons=tuple(parts) or None)
+
+    def _with_pixels(self, item: Instance, box: FloatArray, image: Found, where: str) -> Instance:
+        """The instance, without a mask that has nothing in its box: which pixels are the object's is unknown then."""
+        if item.rle is None and not item.polygons:
+            return item
+        found = box_of_shape(replace(item, points=None), image.width, image.height)
+        if found is None:
+            self.reading.problem(where, "its mask has no pixel inside the image; its mask is left out")
+        elif (np.maximum(found[:2], box[:2]) >= np.minimum(found[2:], box[2:])).any():
+            x1, y1, x2, y2 = box.tolist()
+            what = f"its mask lies outside its box [{x1:g}, {y1:g}, {x2:g}, {y2:g}]; its mask is left out"
+            self.reading.problem(where, what)
+        else:
+            return item
+        return replace(item, rle=None, polygons=None)
 
     def _points(self, raw: dict[str, Any], category: _Category, where: str) -> Points | None:
         if not category.points or raw.get("keypoints") is None:

@@ -24,7 +24,7 @@ from oneglance.annotations import (
 )
 from oneglance.errors import OneglanceError, nearest
 from oneglance.formats.csv_table import CsvField, Row, Table
-from oneglance.formats.reading import Found, Reading
+from oneglance.formats.reading import Found, Reading, passed_over
 from oneglance.formats.shapes import Bad, box_of_shape, checked_box, checked_polygon, number
 from oneglance.manifest import Column
 
@@ -222,15 +222,25 @@ class _InstancesReader(_Reader):
 
     def read(self, rows: list[Row], image: Found) -> Annotation | None:
         items = []
+        lost: set[str | None] = set()
         for row in rows:
             try:
                 item = self._instance(row, image)
             except Bad as error:
-                self.reading.problem(row.where, f"task {self.task!r}: {error}; the object is passed over")
+                self.reading.problem(row.where, f"task {self.task!r}: {error}; {self._lose(row, lost)}")
                 continue
             if item is not None:
                 items.append(item)
-        return self.reading.objects(items, rows[0].where, self._known(), tasks=[self.task])[self.task]
+        return self.reading.objects(items, rows[0].where, self._known(), tasks=[self.task], lost=lost)[self.task]
+
+    def _lose(self, row: Row, lost: set[str | None]) -> str:
+        """Add the class of an object that can't be read to ``lost``, and say what that means."""
+        cell = None if self.label is None else row.cells[self.label]
+        if cell and self.values and cell not in self.values:
+            return "passed over"  # something that was not looked for
+        label = self.column.classes[0] if cell is None else self.values.get(cell, cell) or None
+        lost.add(label)
+        return passed_over(label)
 
     def _known(self) -> Sequence[str] | None:
         return list(self.values.values()) if self.values else None

@@ -26,7 +26,7 @@ from oneglance.formats import rle as runs
 from oneglance.formats.base import SourceSettings, Suggestion, WriteOptions
 from oneglance.formats.files import LARGEST_LABEL, read_json, walk, walk_images
 from oneglance.formats.labelme_write import HOLDS, write
-from oneglance.formats.reading import Annotations, Found, Reading, folder_of
+from oneglance.formats.reading import Annotations, Found, Reading, folder_of, passed_over
 from oneglance.formats.recognition import entries, folders, relative_to
 from oneglance.formats.shapes import Bad, box_of_shape, checked_box, checked_polygon, numbers
 from oneglance.manifest import Columns
@@ -134,24 +134,31 @@ class _Reader:
     def _record(self, data: dict[str, Any], image: Found, path: Path) -> Record:
         self.reading.compare_size(image, data.get("imageWidth"), data.get("imageHeight"), path)
         objects: dict[Any, _Object] = {}
+        lost: set[str | None] = set()
         for index, shape in enumerate(data["shapes"]):
             where = f"{path} shapes[{index}]"
             if not isinstance(shape, dict) or not isinstance(shape.get("label"), str):
-                self.reading.problem(where, "a shape with a `label` is expected; passed over")
+                lost.add(None)
+                self.reading.problem(where, f"a shape with a `label` is expected; {passed_over(None)}")
                 continue
             where += f" ({shape['label']})"
             try:
                 self._take(shape, objects, index, image, where)
             except (Bad, ImageError, ValueError) as error:
-                self.reading.problem(where, f"{error}; passed over")
+                of_object = shape.get("shape_type") not in ("point", "points")
+                self.reading.problem(where, f"{error}; {passed_over(shape['label']) if of_object else 'passed over'}")
+                if of_object:
+                    lost.add(shape["label"])
         items = []
         for made in objects.values():
             item = self._instance(made, image, path)
             if item is not None:
                 items.append(item)
+            elif made.label is not None:
+                lost.add(made.label)
         named = {item.label: self.point_names for item in items}
         others = [task for task in self.reading.tasks if task not in self.of_flags]
-        annotations: Annotations = self.reading.objects(items, path, None, named, others) if others else {}
+        annotations: Annotations = self.reading.objects(items, path, None, named, others, lost) if others else {}
         for task in self.of_flags:
             annotations[task] = self._flags(task, data.get("flags"), path)
         return self.reading.record(image, annotations)
@@ -267,7 +274,7 @@ class _Reader:
         if item.box is None:
             item = replace(item, box=box_of_shape(item, image.width, image.height))
         if item.box is None and points is None:
-            self.reading.problem(path, f"a {label!r} has no area inside the image; passed over")
+            self.reading.problem(path, f"a {label!r} has no area inside the image; {passed_over(label)}")
             return None
         return item
 

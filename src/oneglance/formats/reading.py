@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -221,12 +221,15 @@ class Reading:
         known: Iterable[str] | None = None,
         point_names: Mapping[str, Sequence[str]] | None = None,
         tasks: Iterable[str] | None = None,
+        lost: Collection[str | None] = (),
     ) -> Annotations:
         """What an image's objects say to each task: a list of objects, which classes occur, the one object's
         points.
 
         ``items`` carry the source's class names; ``known``: the classes that were looked for (None: all);
-        ``point_names``: the names of the points of each of the source's classes.
+        ``point_names``: the names of the points of each of the source's classes. ``lost``: the classes of objects that
+        somebody labelled and that could not be read (None: not even their class): such an object is somewhere, so its
+        class is not known in the rest of the image.
         """
         known = None if known is None else list(known)
         annotations: Annotations = {}
@@ -242,22 +245,37 @@ class Reading:
                 if points is not None:
                     points = self.named_points(task, points, (point_names or {}).get(item.label), where, name)
                 mine.append(replace(item, label=name, points=points))
-            annotations[task] = self._of_type(task, mine, known, where)
+            annotations[task] = self._of_type(task, mine, known, where, lost)
         for item, was_used in zip(items, used, strict=True):
             if not was_used:
                 self.leave_out(item.label)
         return annotations
 
-    def _of_type(self, task: str, items: list[Instance], known: list[str] | None, where: object) -> Annotation | None:
-        kind = self.tasks[task].type
+    def _of_type(
+        self,
+        task: str,
+        items: list[Instance],
+        known: list[str] | None,
+        where: object,
+        lost: Collection[str | None],
+    ) -> Annotation | None:
+        kind, classes = self.tasks[task].type, self.tasks[task].classes
         annotated = self.looked_for(task, known)
         if annotated == ():
             return None  # nothing of what the task asks for was looked for
+        gone = {name for one in lost if one is not None and (name := self.class_of(task, one)) is not None}
         if kind == "instances":
+            if classes and (gone or None in lost):
+                left = () if None in lost else annotated or classes
+                annotated = tuple(name for name in left if name not in gone)
+                if not annotated and not items:
+                    return None
             return Instances(tuple(items), annotated)
-        names = list(dict.fromkeys(item.label for item in items))
+        names = list(dict.fromkeys([*(item.label for item in items), *sorted(gone)]))  # wherever it is, it is there
         if kind == "tags":
-            return Tags(tuple(names), annotated)
+            return Tags(tuple(names), tuple(names) if None in lost else annotated)
+        if None in lost or (gone and kind != "label"):
+            return None
         if kind == "label":
             if len(names) > 1:
                 self.problem(
@@ -328,6 +346,12 @@ class Reading:
             if count:
                 what = f"{count} points of task {task!r} lie outside their image (kept)"
                 self.problems.add(f"source {self.name!r}", what, is_note=True)
+
+
+def passed_over(label: str | None) -> str:
+    """What it means for an image that an object of this class (None: of an unknown one) in it can't be read."""
+    what = "what else" if label is None else f"where else {label}"
+    return f"passed over, and {what} is in the image is unknown"
 
 
 def folder_of(reading: Reading, path: Path | str | None, key: str) -> Path:

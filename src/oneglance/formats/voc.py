@@ -20,7 +20,7 @@ from oneglance.annotations import Instance, Instances, Record
 from oneglance.errors import OneglanceError, Problems
 from oneglance.formats.base import SourceSettings, Suggestion, WriteOptions
 from oneglance.formats.files import read_text, read_xml, walk_images
-from oneglance.formats.reading import Found, Reading, folder_of
+from oneglance.formats.reading import Found, Reading, folder_of, passed_over
 from oneglance.formats.recognition import by_distance, entries, folders, images_in, relative_to
 from oneglance.formats.shapes import Bad, box_of_shape, checked_box, number
 from oneglance.formats.writing import Images, Losses, new_folder, tasks_to_write
@@ -130,17 +130,19 @@ class _Reader:
         size = root.find("size")
         if size is not None:
             self.reading.compare_size(image, _whole(size, "width"), _whole(size, "height"), path)
-        items = []
+        items, lost = [], set()
         for index, entry in enumerate(root.findall("object")):
             item = self._instance(entry, f"{path} object {index + 1}", image)
             if item is not None:
                 items.append(item)
-        return self.reading.record(image, self.reading.objects(items, path), split)
+            else:
+                lost.add(_text(entry, "name") or None)
+        return self.reading.record(image, self.reading.objects(items, path, lost=lost), split)
 
     def _instance(self, entry: Element, where: str, image: Found) -> Instance | None:
         name = _text(entry, "name")
         if not name:
-            self.reading.problem(where, "it has no <name>; passed over")
+            self.reading.problem(where, f"it has no <name>; {passed_over(None)}")
             return None
         where += f" ({name})"
         try:
@@ -153,7 +155,7 @@ class _Reader:
                 # One pixel by VOC's letter, but in practice a slip of the mouse.
                 raise Bad(f"its box goes from {x1:g}, {y1:g} to {x2:g}, {y2:g}: it has no size")
         except Bad as error:
-            self.reading.problem(where, f"{error}; passed over")
+            self.reading.problem(where, f"{error}; {passed_over(name)}")
             return None
         if complaint:
             self.reading.problem(where, complaint)

@@ -21,7 +21,7 @@ from oneglance.annotations import UNLABELLED, VISIBLE, Instance, Points, Record
 from oneglance.errors import OneglanceError, Problems
 from oneglance.formats.base import SourceSettings, Suggestion, WriteOptions
 from oneglance.formats.files import absolute, exists, need_folder, read_text, read_yaml, walk, walk_images
-from oneglance.formats.reading import Found, Reading
+from oneglance.formats.reading import Found, Reading, passed_over
 from oneglance.formats.shapes import Bad, box_of_shape, checked_box, checked_points, checked_polygon, number
 from oneglance.formats.yolo_recognise import recognise
 from oneglance.formats.yolo_write import HOLDS, write
@@ -224,7 +224,7 @@ class _Reader:
         except OneglanceError as error:
             self.reading.problem(path, f"{str(error).removeprefix(f'{path}: ')}; the image is unlabelled")
             return self.reading.record(image, self.reading.unlabelled(), split)
-        items, seen = [], set()
+        items, seen, lost = [], set(), set[str | None]()
         for line, text in enumerate(lines, 1):
             if not text.strip():
                 continue
@@ -236,22 +236,40 @@ class _Reader:
             try:
                 items.append(self._instance(text.split(), image, where))
             except Bad as error:
-                self.reading.problem(where, f"{error}; passed over")
+                self.reading.problem(where, f"{error}; {self._lose(text.split()[0], lost)}")
         named = dict.fromkeys(self.names.values(), self.points) if self.points else {}
-        return self.reading.record(image, self.reading.objects(items, path, self.names.values(), named), split)
+        annotations = self.reading.objects(items, path, self.names.values(), named, lost=lost)
+        return self.reading.record(image, annotations, split)
+
+    def _lose(self, cell: str, lost: set[str | None]) -> str:
+        """Add the class of an object that can't be read to ``lost``, and say what that means; a number without a name
+        is of none of the classes."""
+        try:
+            label = self.names.get(int(_float(cell)), "")
+        except Bad:
+            label = None
+        if label == "":
+            return "passed over"
+        lost.add(label)
+        return passed_over(label)
 
     def _instance(self, cells: list[str], image: Found, where: str) -> Instance:
-        values = [_float(cell) for cell in cells]
+        expected = 4 + self.shape[0] * self.shape[1] if self.shape else None
+        of_points = cells[5:] if len(cells) - 1 == expected else []
+        values = [_float(cell) for cell in cells[: len(cells) - len(of_points)]]
         label = self.names.get(int(values[0])) if values[0] == int(values[0]) else None
         if label is None:
             raise Bad(f"class {cells[0]!r} is not one of the {len(self.names)} in `names`")
         scale = [image.width, image.height]
         rest = [value * scale[i % 2] for i, value in enumerate(values[1:])]
-        expected = 4 + self.shape[0] * self.shape[1] if self.shape else None
-        if len(rest) == 4 or len(rest) == expected:
-            x, y, w, h = rest[:4]
+        if len(rest) == 4:
+            x, y, w, h = rest
             box, complaint = checked_box((x - w / 2, y - h / 2, x + w / 2, y + h / 2), image.width, image.height)
-            points = self._points(values[5:], image) if len(rest) > 4 else None
+            points = None
+            try:
+                points = self._points([_float(cell) for cell in of_points], image) if of_points else None
+            except Bad as error:
+                self.reading.problem(where, f"{error}; its points are unknown")
             item = Instance(label, box, points=points)
         elif expected is None and len(rest) >= 6 and len(rest) % 2 == 0:
             polygon, complaint = checked_polygon(rest, image.width, image.height)

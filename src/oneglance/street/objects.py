@@ -18,7 +18,7 @@ from oneglance.street import face, plate
 from oneglance.street.canvas import Picture
 from oneglance.street.drawings import drawn, processes
 from oneglance.street.palette import CAR_PAINTS
-from oneglance.street.photos import draw_car_photo, draw_portrait
+from oneglance.street.photos import draw_car_photo, draw_parked_car, draw_portrait
 from oneglance.street.scene import OBJECTS, draw_scene
 
 #: The colours that are told apart, by name.
@@ -33,12 +33,13 @@ CAST = {"train": range(64), "val": range(700, 716), "test": range(900, 924)}
 class Kind:
     """What the images of a source are, and what was labelled in them.
 
-    ``shows``: streets, or one person or car each; ``tasks``: those that it is labelled for; ``classes``: the objects
-    that were looked for; ``share``: how many images it has for each scene that is asked for; ``zoom``: how near its
-    scenes are; ``told``: the share of its cars whose colour, or of its scenes whose people, are said.
+    ``shows``: streets, or one person, one car, or one car with what is round it; ``tasks``: those that it is labelled
+    for; ``classes``: the objects that were looked for; ``share``: how many images it has for each scene that is asked
+    for; ``zoom``: how near its scenes are; ``told``: the share of its cars whose colour, or of its scenes whose people,
+    are said.
     """
 
-    shows: Literal["street", "person", "car"]
+    shows: Literal["street", "person", "car", "parked"]
     tasks: tuple[str, ...]
     classes: tuple[str, ...]
     share: float
@@ -47,19 +48,20 @@ class Kind:
 
 
 SOURCES = {
-    "outlines": Kind("street", ("objects", "outline", "corners"), OBJECTS, 0.35, 1.8),
-    "cars": Kind("street", ("objects", "corners", "colour"), ("car", "plate"), 0.35, 1.5, 0.6),
+    "outlines": Kind("street", ("objects", "outline", "corners"), OBJECTS, 0.35, 2.2),
+    "cars": Kind("street", ("objects", "corners", "colour"), ("car", "plate"), 0.35, 2.2, 0.6),
     "people": Kind("street", ("objects", "marks", "who"), ("person", "face"), 0.30, 2.0, 0.6),
     "portraits": Kind("person", ("objects", "marks", "who"), ("person", "face"), 0.50),
+    "parked": Kind("parked", ("objects", "corners", "colour"), ("car", "plate"), 0.50),
     "garage": Kind("car", ("colour",), ("car",), 0.25),
 }
-#: Shares of the splits. Portraits and cars by themselves are for training alone.
+#: Shares of the splits. What shows one person or one car is for training alone.
 SPLITS = (("train", 0.7), ("val", 0.1), ("test", 0.2))
 #: A smaller or less visible object is a crowd: neither asked for nor wrong. Width and height in pixels of a 256 px
 #: scene, and the share of it that shows.
 LEAST = {"car": (16.0, 12.0), "person": (10.0, 24.0), "face": (9.0, 12.0), "plate": (12.0, 4.0)}
 LEAST_VISIBLE = 0.5
-SCENE_SIZE, PORTRAIT_SIZE, PHOTO_SIZE, CAR_SIZE = (256, 256), (64, 64), (192, 256), 64
+SCENE_SIZE, PORTRAIT_SIZE, PHOTO_SIZE, CAR_SIZE, PARKED_SIZE = (256, 256), (64, 64), (192, 256), 64, 96
 #: The album: photos of each person of the split test, by which they can be enrolled.
 ALBUM, PHOTOS = "album", 4
 CONFIG = "street.yaml"
@@ -81,9 +83,11 @@ class ObjectDrawing:
         """The image, uint8 [H, W, 3], and what its source says of the objects in it."""
         kind = SOURCES.get(self.source)
         if kind is not None and kind.shows == "car":
-            image, colour = draw_car_photo(self.seed, CAR_SIZE)
-            return image, {"colour": Label(colour)}
-        if self.identity is not None:
+            photo = draw_car_photo(self.seed, CAR_SIZE)
+            return photo.image, {"colour": Label(str(photo.objects.items[0].attributes["colour"]))}
+        if kind is not None and kind.shows == "parked":
+            scene, scale = draw_parked_car(self.seed, PARKED_SIZE), 1.0
+        elif self.identity is not None:
             small = PHOTO_SIZE if self.source == ALBUM else PORTRAIT_SIZE
             scene, scale = draw_portrait(self.seed, small, self.identity), 1.0
         else:
@@ -255,6 +259,8 @@ sources:
 {_source("people")}
   # Small photos of the same people, one in each.
 {_source("portraits")}
+  # Small photos of parked cars, from the front or from behind.
+{_source("parked")}
   # Cars by themselves, cut out and sorted into a folder for each colour: each image is one object.
   - {{format: folder, name: garage, root: garage, tasks: [colour]}}
 trunk:
@@ -266,13 +272,14 @@ trunk:
 augment: {{scale: [1.0, 1.4], hue: 0, saturation: 0.1, brightness: 0.1}}
 augment_sources:
   portraits: {{scale: [0.6, 1.0], hue: 0, saturation: 0.1, brightness: 0.1}}
+  parked: {{scale: [0.6, 1.0], hue: 0, saturation: 0.1, brightness: 0.1}}
   garage: {{scale: [0.9, 1.1], hue: 0, saturation: 0.1, brightness: 0.1}}
 # Scenes are harder than close-ups: more of them in each step.
 mixing: {{weights: {{outlines: 1.4, cars: 1.2, people: 1.2}}}}
 train:
-  size: [160, 160]
-  eval_size: [192, 192]
-  sizes: {{portraits: [64, 64], garage: [64, 64]}}
+  size: [192, 192]
+  eval_size: [224, 224]
+  sizes: {{portraits: [64, 64], garage: [64, 64], parked: [96, 96]}}
   epochs: 12
   batch: 16
   lr: 0.008
