@@ -41,10 +41,10 @@ SETTINGS: dict[str, tuple[str, dict[str, tuple[str, str]], list[str]]] = {
         "batch, by size",
         {"boxes, mAP": ("objects", "map"), "masks, mAP": ("outline", "map"), "colours": ("colour", "accuracy"),
          "verification": ("who", "accuracy")},
-        ["train.epochs=8"],
+        ["train.epochs=6"],
     ),
 }  # fmt: skip
-SCENES = 500
+SCENES = 400
 
 
 def config(which: str, out: Path, overrides: list[str]) -> Config:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from oneglance.annotations import Instance, Instances, Record
+from oneglance.annotations import Instances, Record
+from oneglance.carried import Carried
 from oneglance.config import Config
-from oneglance.errors import OneglanceError, Problems
+from oneglance.errors import OneglanceError, Problems, nearest
 from oneglance.formats.base import SourceSettings
 from oneglance.manifest import (
     Columns,
@@ -76,8 +77,7 @@ def build_manifest(
 def read_source(
     source: SourceSettings, tasks: Mapping[str, Task[Any]], columns: Columns, problems: Problems, base: Path
 ) -> Iterator[Record]:
-    """The records of one source. What its objects carry for tasks that the source is not said to be for (outlines that
-    nobody vouches for, say) is left out: it is unknown there.
+    """The records of one source, its objects with what they carry for its tasks (see :class:`Carried`).
 
     A task on objects that the source names beside the detection task is read from the objects; one that it names
     without it, from images that show one object each.
@@ -89,35 +89,38 @@ def read_source(
         rest = {k: v for k, v in fields.items() if k not in carried} if isinstance(fields, dict) else None
         kept = [name for name in source.task_names if name not in carried] if rest is None else rest
         source = source.model_copy(update={"tasks": kept})
-    vouched = {
-        name: {child.name for child in task.children if child.name in carried}
+    objects_of = {
+        name: Carried(
+            source.source_name(base), [child for child in task.children if child.name in carried], problems
+        )
         for name, task in tasks.items() if task.children and name in named
     }  # fmt: skip
     for record in source.read(columns, problems, base):
         known = dict(record.annotations)
-        for name, children in vouched.items():
+        for name, of_task in objects_of.items():
             annotation = known.get(name)
             if isinstance(annotation, Instances):
-                known[name] = _vouched(annotation, [c for c in tasks[name].children if c.name in children])
-        yield replace(record, annotations=known) if vouched else record
+                known[name] = of_task.of(annotation)
+        yield replace(record, annotations=known) if objects_of else record
+    for of_task in objects_of.values():
+        of_task.finish()
 
 
-def _vouched(instances: Instances, children: Sequence[Task[Any]]) -> Instances:
-    """The objects with what these tasks ask of them, and nothing else."""
-
-    def of(item: Instance) -> Instance:
-        carriers = {child.carrier for child in children if child.asks_about(item)}
-        names = {name for child in children if child.asks_about(item) for name in child.attributes}
-        return replace(
-            item,
-            points=item.points if "points" in carriers else None,
-            identity=item.identity if "identity" in carriers else None,
-            polygons=item.polygons if "shape" in carriers else None,
-            rle=item.rle if "shape" in carriers else None,
-            attributes={name: value for name, value in item.attributes.items() if name in names},
-        )
-
-    return replace(instances, items=tuple(of(item) for item in instances.items))
+def check_source_names(config: Config, manifest: Manifest) -> None:
+    """Raises OneglanceError where something is said of a source that is not there."""
+    joined = [str(name) for name in manifest.table["source"].unique().to_pylist()]
+    known = sorted({part for name in joined for part in (name, *name.split("+"))})
+    for key, names in (
+        ("mixing.weights", config.mixing.weights),
+        ("augment_sources", config.augment_sources),
+        ("train.sizes", config.train.sizes),
+        ("train.eval_sizes", config.train.eval_sizes),
+    ):
+        for name in names:
+            if name not in known:
+                raise OneglanceError(
+                    f"{key}: no source is called {name!r}{nearest(name, known)}; the sources: {', '.join(known)}"
+                )
 
 
 def write_problems(problems: Problems, path: Path, append: bool = False) -> None:

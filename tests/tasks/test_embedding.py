@@ -22,8 +22,10 @@ from oneglance.evaluation.api import evaluate_run, report
 from oneglance.formats.lfw_files import Pair, image_name
 from oneglance.gallery import Gallery
 from oneglance.gallery import _vectors as vectors_of
+from oneglance.ingest import build_manifest
 from oneglance.manifest import Manifest
 from oneglance.model import load
+from oneglance.network.answer import Glance
 from oneglance.network.network import Network
 from oneglance.network.trunk import TrunkSettings
 from oneglance.recognition.draw import all_pairs
@@ -619,3 +621,50 @@ def test_what_is_fitted_is_described_of_no_more_images_than_memory_is_meant_to_h
         train(fitted, base=tmp_path, out=tmp_path / name, quiet=True)
     assert seen[0] == 2 * len(_rows(tmp_path / "all", "train"))
     assert seen[-1] == 2 * 8
+
+
+def test_with_its_mirror_image_an_image_and_its_mirror_image_have_one_vector() -> None:
+    torch.manual_seed(0)
+    trunk = TrunkSettings(backbone="mobilenetv4_conv_small", pretrained=False, channels=16)
+    images = torch.randint(0, 255, (3, 3, 64, 96), dtype=torch.uint8)
+    # The images lie in the left part of their input; mirrored, in the right one.
+    frames = [Frame(np.eye(3), 96, 64, 80, 64)] * 3
+    turned = [Frame(np.array([[1.0, 0, 16], [0, 1, 0], [0, 0, 1]]), 96, 64, 80, 64)] * 3
+    assert frames[0].content == (0, 0, 80, 64)
+    assert turned[0].content == (16, 0, 96, 64)
+    for mirror in (False, True):
+        tasks = create_tasks({"who": EmbeddingSettings(dim=8, mirror=mirror)})
+        network = Network(tasks, trunk).eval()
+        with torch.inference_mode():
+            one = Glance(network, tasks, images, frames, {"who": [0, 2]}).answers({"who": [0, 2]})["who"]
+            other = Glance(network, tasks, images.flip(-1), turned).answers()["who"]
+        assert set(one) == {0, 2}
+        for k, answer in one.items():
+            assert isinstance(answer, Identity)
+            same = np.allclose(answer.vector, other[k].vector, atol=1e-5)
+            assert same == mirror
+            assert np.linalg.norm(answer.vector) == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize("key", [{"mirror": True}, {"projection": "discriminant"}])
+def test_what_is_of_images_alone_is_refused_of_objects(key: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=f"{next(iter(key))}.*about images alone"):
+        EmbeddingSettings(on="objects", **key)
+
+
+def test_what_is_seldom_meant_is_said(tmp_path: Path, patterns: dict[str, Any]) -> None:
+    manifest = build_manifest(parse_config(patterns), tmp_path, Problems())
+    settings = parse_config(patterns).tasks["who"]
+    assert isinstance(settings, EmbeddingSettings)
+    pairs = tmp_path / "others.txt"
+    pairs.write_text("2\t1\nP08\t1\t2\nP08\t1\tP09\t3\nP10\t1\t9\nP10\t1\tNobody\t1\n")
+    (doubt,) = who(**settings.model_dump(exclude={"pairs", "kind"}), pairs=pairs).doubts(manifest)
+    assert doubt == f"2 of 4 pairs of {pairs} name images that no source has (the first, in line 4: P10 9)"
+    pairs.write_text("2\t1\nA\t1\t2\nA\t1\tB\t3\nC\t1\t9\nC\t1\tNobody\t1\n")
+    (doubt,) = who(**settings.model_dump(exclude={"pairs", "kind"}), pairs=pairs).doubts(manifest)
+    assert "4 of 4 pairs" in doubt
+    assert "scores will be of pairs that are drawn" in doubt
+    once = manifest.select(np.flatnonzero([str(path).endswith("_0001.png") for path in manifest.values("path")]))
+    said = who().doubts(once)
+    assert any("4 of 4 people in the split test are shown once: nothing of one person" in one for one in said), said
+    assert not who().doubts(manifest)

@@ -57,8 +57,9 @@ def check(
     """
     from oneglance.config import load_config
     from oneglance.errors import OneglanceError, Problems
-    from oneglance.ingest import count_labels
+    from oneglance.ingest import check_source_names, count_labels
     from oneglance.tasks import create_tasks
+    from oneglance.training.api import absolute
 
     if draw is not None and draw.exists() and (not draw.is_dir() or any(draw.iterdir())):
         # Said at once rather than after all the images were read.
@@ -67,9 +68,10 @@ def check(
     problems = Problems()
     with tempfile.TemporaryDirectory(prefix="oneglance-") as scratch:
         manifest = _read(settings, config.parent, problems, Path(scratch) / "manifest.arrow")
+        check_source_names(settings, manifest)
         counts = count_labels(manifest)
         pixels = {} if quick else _decode_all(manifest, problems, workers, counts)
-        tasks = create_tasks(settings.tasks)
+        tasks = create_tasks(absolute(settings, config.parent.resolve()).tasks)
         found = Report(counts, pixels, problems, warnings_of(settings, manifest, tasks, counts, quick))
         page = None
         if draw is not None:
@@ -197,6 +199,7 @@ def warnings_of(
                 said.append(f"task {name}: no labelled image in the split {split}: {what}")
             elif 0 < number < TINY:
                 said.append(f"task {name}: only {number} labelled images in the split {split}: its scores say little")
+        said += [f"task {name}: {doubt}" for doubt in task.doubts(manifest)]
         if task.flip_pairs is None and settings.augment.flip:
             said.append(f"task {name}: no `flip` is given, so its images are never mirrored; name the pairs, or []")
     return said

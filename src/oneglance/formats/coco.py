@@ -157,8 +157,12 @@ class _Reader:
             if as_key(entry["id"]) in categories:
                 self.reading.problem(where, f"category id {entry['id']!r} was already given; the first is kept")
                 continue
-            names = entry.get("keypoints")
-            names = tuple(str(name) for name in names) if isinstance(names, list) else ()
+            given = entry.get("keypoints")
+            names = tuple(str(name) for name in given) if isinstance(given, list) else ()
+            if (given is not None and not isinstance(given, list)) or len(set(names)) < len(names):
+                wrong = "names a point twice" if names else f"{str(given)[:40]!r} is not a list of names"
+                self.reading.problem(where, f"its `keypoints`: {wrong}; the points of {entry['name']} are unknown")
+                names = ()
             # The skeleton counts points from 1; by name it outlives another order of points.
             skeleton = [
                 [names[a - 1], names[b - 1]]
@@ -263,12 +267,7 @@ class _Reader:
     def _instance(self, raw: dict[str, Any], category: _Category, image: Found, where: str) -> Instance | None:
         problem = self.reading.problem
         extra = {key: value for key, value in raw.items() if key not in _USED}
-        given = raw.get("attributes")
-        attributes = (
-            {str(key): value for key, value in given.items() if isinstance(value, (str, int, float))}
-            if isinstance(given, dict)
-            else {}
-        )
+        attributes = self._attributes(raw.get("attributes"), where)
         who = attributes.get(self.settings.identity or "")
         item = Instance(
             label=category.name,
@@ -301,6 +300,18 @@ class _Reader:
         except Bad as error:
             problem(where, f"{error}; {passed_over(category.name)}")
             return None
+
+    def _attributes(self, given: Any, where: str) -> dict[str, str | float]:
+        if given is None:
+            return {}
+        if not isinstance(given, dict):
+            self.reading.problem(where, f"its attributes {str(given)[:40]!r} are no object with names; left out")
+            return {}
+        for key, value in given.items():
+            if value is not None and not isinstance(value, (str, int, float)):
+                what = f"its attribute {key!r} is {str(value)[:40]!r}, a text or a number is expected; unknown"
+                self.reading.problem(where, what)
+        return {str(key): value for key, value in given.items() if isinstance(value, (str, int, float))}
 
     def _area(self, value: Any, where: str) -> float | None:
         if value is None:
@@ -358,7 +369,14 @@ class _Reader:
         return replace(item, rle=None, polygons=None)
 
     def _points(self, raw: dict[str, Any], category: _Category, where: str) -> Points | None:
-        if not category.points or raw.get("keypoints") is None:
+        if raw.get("keypoints") is None:
+            return None
+        if not category.points:
+            if any(some(raw["keypoints"])):
+                self.reading.note(
+                    where.split(" annotations[")[0],
+                    f"an annotation has points, and the category {category.name!r} names none (`keypoints`): left out",
+                )
             return None
         try:
             return checked_points(raw["keypoints"], len(category.points))

@@ -314,6 +314,10 @@ class Reading:
         for index, name in enumerate(wanted):
             if name in place:
                 xy[index], visibility[index] = points.xy[place[name]], points.visibility[place[name]]
+        missing = [name for name in wanted if name not in place]
+        if missing and len(missing) < len(wanted):
+            some = ", ".join(missing[:4]) + (", ..." if len(missing) > 4 else "")
+            self.note(self.name, f"points that task {task!r} has and the source does not name ({some}): unknown there")
         if not set(names) & set(wanted):
             self.note(self.name, f"none of the points {', '.join(list(names)[:4])}, ... is a point of task {task!r}")
             return None

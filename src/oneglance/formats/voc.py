@@ -130,18 +130,17 @@ class _Reader:
         size = root.find("size")
         if size is not None:
             self.reading.compare_size(image, _whole(size, "width"), _whole(size, "height"), path)
-        items, lost = [], set()
+        items, lost = [], set[str | None]()
         for index, entry in enumerate(root.findall("object")):
-            item = self._instance(entry, f"{path} object {index + 1}", image)
+            item = self._instance(entry, f"{path} object {index + 1}", image, lost)
             if item is not None:
                 items.append(item)
-            else:
-                lost.add(_text(entry, "name") or None)
         return self.reading.record(image, self.reading.objects(items, path, lost=lost), split)
 
-    def _instance(self, entry: Element, where: str, image: Found) -> Instance | None:
+    def _instance(self, entry: Element, where: str, image: Found, lost: set[str | None]) -> Instance | None:
         name = _text(entry, "name")
         if not name:
+            lost.add(None)
             self.reading.problem(where, f"it has no <name>; {passed_over(None)}")
             return None
         where += f" ({name})"
@@ -150,11 +149,14 @@ class _Reader:
             if corners is None:
                 raise Bad("it has no <bndbox>")
             x1, y1, x2, y2 = (_coordinate(corners, key) for key in ("xmin", "ymin", "xmax", "ymax"))
-            box, complaint = checked_box((x1 - 1, y1 - 1, x2, y2), image.width, image.height)
             if x2 == x1 and y2 == y1:
-                # One pixel by VOC's letter, but in practice a slip of the mouse.
-                raise Bad(f"its box goes from {x1:g}, {y1:g} to {x2:g}, {y2:g}: it has no size")
+                # One pixel by VOC's letter, but in practice a slip of the mouse: nothing is there.
+                what = f"its box goes from {x1:g}, {y1:g} to {x2:g}, {y2:g}: it has no size; passed over"
+                self.reading.problem(where, what)
+                return None
+            box, complaint = checked_box((x1 - 1, y1 - 1, x2, y2), image.width, image.height)
         except Bad as error:
+            lost.add(name)
             self.reading.problem(where, f"{error}; {passed_over(name)}")
             return None
         if complaint:

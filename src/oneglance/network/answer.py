@@ -13,7 +13,7 @@ from oneglance.annotations import Annotation, Instances, changed
 from oneglance.data.geometry import Frame, warp_boxes
 from oneglance.data.regions import region_frame, shares
 from oneglance.network.network import Network
-from oneglance.tasks.base import Features, Task
+from oneglance.tasks.base import Features, Outputs, Task
 
 #: Objects that score less are not asked about further.
 ASKED = 0.05
@@ -42,8 +42,10 @@ class Glance:
         rows: Mapping[str, Sequence[int]] | None = None,
     ) -> None:
         self.network, self.tasks, self.frames = network, tasks, frames
-        self.device = images.device
-        content = torch.tensor([frame.content for frame in frames], dtype=torch.float32, device=images.device)
+        self.device, self._images = images.device, images
+        self._content = content = torch.tensor(
+            [frame.content for frame in frames], dtype=torch.float32, device=images.device
+        )
         asked = None if rows is None else {n: torch.tensor(at, device=images.device) for n, at in rows.items() if at}
         self.features: dict[str, Features] = network.features(images, content, rows=asked)
 
@@ -55,10 +57,20 @@ class Glance:
             at = range(len(self.frames)) if rows is None else rows.get(name, ())
             if task.on_objects or not len(at):
                 continue
-            outputs = self.network.ask(name, self.features[name].of(torch.tensor(list(at), device=self.device)))
+            chosen = torch.tensor(list(at), device=self.device)
+            outputs = self.network.ask(name, self.features[name].of(chosen))
+            if task.mirrors:
+                outputs = task.merged(outputs, self._of_mirrored(name, chosen))
             said = dict(zip(at, task.decode(outputs, [self.frames[i] for i in at]), strict=True))
             answers[name] = self._ask_on(task, said) if task.children else said
         return answers
+
+    def _of_mirrored(self, name: str, chosen: Tensor) -> Outputs:
+        """What a task's head says of these images' mirror images."""
+        left, right, width = self._content[:, 0], self._content[:, 2], self._images.shape[-1]
+        content = torch.stack([width - right, self._content[:, 1], width - left, self._content[:, 3]], 1)
+        features = self.network.features(self._images.flip(-1), content, rows={name: chosen})
+        return self.network.ask(name, features[name].of(chosen))
 
     def of_objects(self, task: Task[Any], places: Sequence[Place | int]) -> list[Any]:
         """What a task on objects says of these; the number of an image alone: of the one object that it shows."""

@@ -266,6 +266,19 @@ class Task(ABC, Generic[S]):
         """Put into the new head's buffers what it must know of the training labels (means, frequencies)."""
 
     @property
+    def mirrors(self) -> bool:
+        """Whether it is asked about an image's mirror image as well: the trunk then runs twice."""
+        return False
+
+    def merged(self, outputs: Outputs, mirrored: Outputs) -> Outputs:
+        """What its head says of n images and of their mirror images, as one."""
+        raise NotImplementedError(f"{self.kind} does not look at mirror images")
+
+    def doubts(self, manifest: Manifest) -> list[str]:
+        """What is allowed and seldom meant in its labels, in sentences. Raises OneglanceError where it can't be."""
+        return []
+
+    @property
     def fits(self) -> bool:
         """Whether its answers are fitted to training images each time that the trunk is to be scored or kept."""
         return False
@@ -375,6 +388,10 @@ class Task(ABC, Generic[S]):
     def of_object(self, item: Instance) -> Annotation | None:
         """What the object's label says to this task; None where nobody said it."""
         raise NotImplementedError(f"{self.kind} can't be asked of objects")
+
+    def complaint(self, name: str, value: str | float) -> str:
+        """Why an object's attribute ``name``, one of :attr:`attributes`, can't be its label; "" where it can."""
+        return ""
 
     def with_answer(self, item: Instance, answer: Any) -> Instance:
         """The object with this task's answer put in."""

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from oneglance.annotations import Annotation, Instance, Label, changed
 from oneglance.data.geometry import Frame
+from oneglance.errors import nearest
 from oneglance.manifest import Manifest
 from oneglance.tasks.base import Features, FeatureSpec, Outputs, Statement, Targets, Task
 from oneglance.tasks.charts import Chart, Matrix, Table, per_class, weighted_mean
@@ -90,6 +91,9 @@ class Classification(Task[ClassificationSettings]):
     def of_object(self, item: Instance) -> Label | None:
         value = item.attributes.get(self.attributes[0])
         return Label(str(value)) if value is not None and str(value) in self.classes else None
+
+    def complaint(self, name: str, value: str | float) -> str:
+        return "" if str(value) in self.classes else f"{value!r} is no class of it{nearest(str(value), self.classes)}"
 
     def with_answer(self, item: Instance, answer: Label) -> Instance:
         return changed(item, {"attributes": {**item.attributes, self.attributes[0]: answer.name}})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Literal
 
@@ -112,6 +113,10 @@ class Regression(Task[RegressionSettings]):
     def of_object(self, item: Instance) -> Numbers | None:
         values = np.array([_number(item.attributes.get(name)) for name in self.settings.targets], np.float32)
         return Numbers(values) if np.isfinite(values).any() else None
+
+    def complaint(self, name: str, value: str | float) -> str:
+        known = not isinstance(value, bool) and math.isfinite(_number(value))
+        return "" if known else f"attribute {name!r} is {value!r}; a number is expected"
 
     def with_answer(self, item: Instance, answer: Numbers) -> Instance:
         said = {name: float(value) for name, value in zip(self.settings.targets, answer.values, strict=True)}

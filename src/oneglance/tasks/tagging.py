@@ -34,6 +34,7 @@ class TaggingSettings(ImbalanceSettings):
 
 #: Values of an attribute that say that the tag does not hold.
 _NOT = {"0", "0.0", "false", "no", ""}
+_YES = {"1", "1.0", "true", "yes"}
 
 
 class Tagging(Task[TaggingSettings]):
@@ -79,6 +80,10 @@ class Tagging(Task[TaggingSettings]):
         known = tuple(name for name in self.classes if name in item.attributes)
         held = tuple(name for name in known if str(item.attributes[name]).lower() not in _NOT)
         return Tags(held, None if len(known) == len(self.classes) else known) if known else None
+
+    def complaint(self, name: str, value: str | float) -> str:
+        known = str(value).lower() in {*_NOT, *_YES}
+        return "" if known else f"attribute {name!r} is {value!r}; 1 or 0 is expected"
 
     def with_answer(self, item: Instance, answer: Tags) -> Instance:
         said = {name: float(name in answer.names) for name in self.classes}

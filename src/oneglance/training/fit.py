@@ -21,8 +21,9 @@ from oneglance.config import Config
 from oneglance.data.dataset import AnnotatedImages, Batch
 from oneglance.data.loader import TrainLoader, default_workers, evaluation_batches
 from oneglance.data.sizes import Sizes
-from oneglance.errors import OneglanceError, Problem, Problems, nearest
+from oneglance.errors import OneglanceError, Problem, Problems
 from oneglance.evaluation.evaluate import Scores, evaluate, mean_relative_score
+from oneglance.ingest import check_source_names
 from oneglance.manifest import Manifest
 from oneglance.memory import affordable, keep_freed
 from oneglance.network.device import device_of
@@ -106,6 +107,10 @@ class Training:
             rows = self.manifest.rows(split="train")
             rows = rows[manifest.labelled(name)[rows]]
             self.tasks[name].learn_statistics(manifest, rows, self.network.heads[name])
+            doubts = [] if len(rows) else ["no image of the split train is labelled for it: it is not trained"]
+            for doubt in [*doubts, *self.tasks[name].doubts(manifest)]:
+                self.problems.add(f"task {name!r}", doubt, is_note=True)
+                logger.warning("task %r: %s", name, doubt)
         self.optimizer = create_optimizer(self.network, self.settings)
         self.average = AveragedWeights(self.network, self.settings.ema, self.total)
         self._stages = Stages(config, self.total)
@@ -234,7 +239,7 @@ class Training:
     def _loader(self) -> TrainLoader:
         settings = self.settings
         active = {name: task for name, task in self.tasks.items() if not task.settings.freeze}
-        self._check_source_names()
+        check_source_names(self.config, self.manifest)
         batches = training_batches(self.config, self.manifest, active, self.group.rank, self.group.world)
         rows = labelled_rows(self.manifest, active)
         names = np.array(self.manifest.values("source"), object)[rows]
@@ -253,21 +258,6 @@ class Training:
         sizes = Sizes(self.settings.size, self.settings.sizes)
         numbers = sizes.by_row(self.manifest)[labelled_rows(self.manifest, self.tasks)]
         return [sizes.all[number] for number in np.unique(numbers)]
-
-    def _check_source_names(self) -> None:
-        joined = [str(name) for name in self.manifest.table["source"].unique().to_pylist()]
-        known = sorted({part for name in joined for part in (name, *name.split("+"))})
-        for key, names in (
-            ("mixing.weights", self.config.mixing.weights),
-            ("augment_sources", self.config.augment_sources),
-            ("train.sizes", self.settings.sizes),
-            ("train.eval_sizes", self.settings.eval_sizes),
-        ):
-            for name in names:
-                if name not in known:
-                    raise OneglanceError(
-                        f"{key}: no source is called {name!r}{nearest(name, known)}; the sources: {', '.join(known)}"
-                    )
 
     def _step(self, batches: list[Batch], step: int) -> Made:
         """One step on the parts of a batch, which are on the device already."""

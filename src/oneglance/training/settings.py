@@ -8,6 +8,10 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 
+#: The largest side of an input: beyond, a slip of the keyboard is likelier than that it is meant.
+LARGEST = 8192
+
+
 class TrainSettings(BaseModel):
     """The training loop."""
 
@@ -105,6 +109,6 @@ class TrainSettings(BaseModel):
 
 
 def _multiples(size: tuple[int, int]) -> tuple[int, int]:
-    if any(side < 64 or side % 32 for side in size):
-        raise ValueError(f"height and width must be multiples of 32 from 64 on, not {size[0]} x {size[1]}")
+    if any(not 64 <= side <= LARGEST or side % 32 for side in size):
+        raise ValueError(f"height and width must be multiples of 32 from 64 to {LARGEST}, not {size[0]} x {size[1]}")
     return size

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -16,10 +17,11 @@ from torch import Tensor, nn
 from oneglance.annotations import Annotation, Identity, Instance, changed
 from oneglance.data.geometry import Frame
 from oneglance.errors import OneglanceError
-from oneglance.formats.lfw_files import Pair, read_pairs
+from oneglance.formats.lfw_files import Pair, face_of, read_pairs
 from oneglance.manifest import Manifest
 from oneglance.recognition.draw import draw_people
 from oneglance.recognition.margin import batch_hard, margin_softmax
+from oneglance.recognition.neck import unit
 from oneglance.tasks.base import FeatureSpec, Outputs, Statement, Targets, Task, TaskSettings
 from oneglance.tasks.embedding.discriminant import Discriminant
 from oneglance.tasks.embedding.heads import (
@@ -67,6 +69,10 @@ class EmbeddingSettings(TaskSettings):
         "the training images before each evaluation; far better where training knows only some hundred people. Their "
         "lengths are about 1, and their inner product says how alike two are. (Not of objects.)"
     )  # fmt: skip
+    mirror: bool = Field(
+        False, description="Once trained, look at an image's mirror image as well, and take the mean of both vectors: "
+        "people are told apart better, in twice the time. (Not of objects.)"
+    )  # fmt: skip
     pairs: Path | None = Field(
         None, description="LFW pairs file to be scored by; default: pairs of the scored split, drawn by LFW's recipe."
     )
@@ -76,9 +82,11 @@ class EmbeddingSettings(TaskSettings):
         return self.at
 
     @model_validator(mode="after")
-    def _discriminant_of_images(self) -> EmbeddingSettings:
+    def _of_images_alone(self) -> EmbeddingSettings:
         if self.projection == "discriminant" and self.on != "image":
             raise ValueError("projection: `discriminant` is there for questions about images alone; leave it out")
+        if self.mirror and self.on != "image":
+            raise ValueError("mirror: is there for questions about images alone; leave it out")
         return self
 
 
@@ -109,13 +117,7 @@ class Embedding(Task[EmbeddingSettings]):
         head = self.learner(head)
         if not len(rows) or not isinstance(head, Vectors):
             return
-        # The columns alone: a million whole records would take minutes.
-        names = {name for name in manifest.table[self.name].take(pa.array(rows)).to_pylist() if name is not None}
-        if self.settings.parent is not None:
-            items = pc.list_flatten(pc.struct_field(manifest.table[self.settings.parent].take(pa.array(rows)), "items"))
-            if self.settings.parent_class is not None:
-                items = items.filter(pc.equal(pc.struct_field(items, "label"), self.settings.parent_class))
-            names |= set(pc.drop_null(pc.struct_field(items, "identity")).to_pylist())
+        names = set(self._shown(manifest, rows))
         if len(names) < 2:
             raise OneglanceError(
                 f"tasks.{self.name}: the split 'train' shows {len(names)} people; nobody is told apart from less than 2"
@@ -131,6 +133,41 @@ class Embedding(Task[EmbeddingSettings]):
         self._people = {name: k for k, name in enumerate(sorted(names))}
         if self.settings.loss != "triplet":
             head.centres = nn.Parameter(torch.randn(len(names), self.settings.dim) * 0.01)
+
+    def _shown(self, manifest: Manifest, rows: np.ndarray) -> Counter[str]:
+        """The people of these rows, and how often each is shown."""
+        # The columns alone: a million whole records would take minutes.
+        names = Counter(name for name in manifest.table[self.name].take(pa.array(rows)).to_pylist() if name is not None)
+        if self.settings.parent is not None:
+            items = pc.list_flatten(pc.struct_field(manifest.table[self.settings.parent].take(pa.array(rows)), "items"))
+            if self.settings.parent_class is not None:
+                items = items.filter(pc.equal(pc.struct_field(items, "label"), self.settings.parent_class))
+            names.update(pc.drop_null(pc.struct_field(items, "identity")).to_pylist())
+        return names
+
+    def doubts(self, manifest: Manifest) -> list[str]:
+        said = []
+        for split in sorted({str(name) for name in manifest.values("split") if name}):
+            people = self._shown(manifest, manifest.rows(split=split))
+            once = sum(count == 1 for count in people.values())
+            if once:
+                more = ": nothing of one person can be compared there" if once == len(people) else ""
+                said.append(f"{once} of {len(people)} people in the split {split} are shown once{more}")
+        pairs = [] if self.on_objects else self._pairs()
+        if pairs:
+            known = manifest.table[self.name].is_valid().to_numpy(zero_copy_only=False)
+            paths = np.array(manifest.values("path"), object)[known]
+            there = {face_of(Path(str(path))) for path in paths}
+            gone = [(pair, face) for pair in pairs for face in (pair.first, pair.second) if face not in there]
+            lines = {pair.line for pair, _ in gone}
+            if gone:
+                pair, (name, number) = gone[0]
+                none = "; scores will be of pairs that are drawn" if len(lines) == len(pairs) else ""
+                said.append(
+                    f"{len(lines)} of {len(pairs)} pairs of {self.settings.pairs} name images that no source has (the "
+                    f"first, in line {pair.line}: {name} {number}){none}"
+                )
+        return said
 
     def encode(self, annotation: Identity, frame: Frame) -> dict[str, np.ndarray]:
         number = self._people.get(annotation.name, -1) if annotation.name is not None else -1
@@ -148,6 +185,15 @@ class Embedding(Task[EmbeddingSettings]):
     @property
     def fits(self) -> bool:
         return self.settings.projection == "discriminant" and not self.settings.freeze
+
+    @property
+    def mirrors(self) -> bool:
+        return self.settings.mirror
+
+    def merged(self, outputs: Outputs, mirrored: Outputs) -> Outputs:
+        """The mean of both vectors; of length 1 where vectors are."""
+        mean = (outputs["vector"] + mirrored["vector"]) / 2
+        return {**outputs, "vector": mean if self.settings.projection == "discriminant" else unit(mean)}
 
     def learner(self, head: nn.Module) -> nn.Module:
         return head.trained if isinstance(head, Discriminant) else head
