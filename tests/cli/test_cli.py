@@ -324,6 +324,10 @@ def test_check_names_every_bad_file(tmp_path: Path, workers: int, monkeypatch: p
     assert "train_dark_0.png" in shown.output
 
 
+def test_check_knows_the_names_of_sources(config: Path) -> None:
+    refused("check", config, 'train.sizes={"nobody": [64, 64]}', by="train.sizes: no source is called 'nobody'")
+
+
 def test_check_warns_of_classes_without_labels(config: Path) -> None:
     task = next(iter(json.loads(call("check", config, "--quick", "--json").stdout)["labels"]))["task"]
     result = call("check", config, "--quick", f"tasks.{task}.classes=[dark, light, pink]")
