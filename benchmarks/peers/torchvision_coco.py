@@ -169,7 +169,7 @@ def train(
         optimizer.step()
         steps += 1
         if steps % 20 == 0:
-            print(f"step {steps}  {gone:.0f} s  loss {float(loss):.3f}", flush=True)
+            print(f"step {steps}  {gone:.0f} s  loss {loss.item():.3f}", flush=True)
     return steps
 
 
