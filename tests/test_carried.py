@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from oneglance.annotations import Record
 from oneglance.config import parse_config
 from oneglance.errors import OneglanceError, Problems
 from oneglance.ingest import build_manifest, check_source_names
@@ -43,11 +44,11 @@ def read(
 @pytest.mark.parametrize(
     ("task", "values", "usable", "said"),
     [
-        ({"kind": "classification", "classes": ["red", "blue"]}, ["red", "blue", "Red", "green", "green", None],
+        ({"kind": "classification", "classes": ["red", "blue"]}, ["red", "blue", "Red", "green", "green", None, ""],
          2, ["1 times: task 'q': 'Red' is no class of it", "2 times: task 'q': 'green' is no class of it"]),
-        ({"kind": "tagging", "classes": ["q"]}, [1, 0, "yes", "False", "maybe", 2, None],
+        ({"kind": "tagging", "classes": ["q"]}, [1, 0, "yes", "False", "maybe", 2, None, ""],
          4, ["'maybe'; 1 or 0 is expected", "2; 1 or 0 is expected"]),
-        ({"kind": "regression", "targets": ["q"]}, [1.5, "3", "old", float("nan"), None, True],
+        ({"kind": "regression", "targets": ["q"]}, [1.5, "3", "old", float("nan"), None, True, "", int("9" * 400)],
          2, ["'old'; a number is expected", "nan; a number", "True; a number"]),
     ],
 )  # fmt: skip
@@ -59,6 +60,7 @@ def test_attributes_that_can_not_be_used_are_unknown(
     assert manifest.labelled("objects").all()
     for text in said:
         assert any(text in problem for problem in problems), problems
+    assert not any("''" in problem for problem in problems)  # an empty one was not said
 
 
 def test_attributes_of_another_shape_are_reported_by_their_place(tmp_path: Path) -> None:
@@ -108,3 +110,12 @@ def test_what_is_said_of_a_source_that_is_not_there_is_refused(tmp_path: Path) -
         with pytest.raises(OneglanceError, match="no source is called 'imgs'"):
             check_source_names(parse_config(config | settings), manifest)
     check_source_names(parse_config(config | {"train": {"sizes": {str(name): [64, 64]}}}), manifest)
+
+
+def test_images_of_two_sources_have_the_size_of_the_first(tmp_path: Path) -> None:
+    rows = [Record(tmp_path / f"{k}.png", 8, 8, "train", name) for k, name in enumerate(("a", "a+b", "c"))]
+    manifest = Manifest.build(rows, {})
+    config = {"tasks": {"objects": DETECTION}, "sources": [{"format": "voc", "tasks": ["objects"]}]}
+    check_source_names(parse_config(config | {"train": {"sizes": {"a": [64, 64], "c": [96, 96]}}}), manifest)
+    with pytest.raises(OneglanceError, match=r"train.sizes: the images of 'b' are those of 'a' as well.*give 'a'"):
+        check_source_names(parse_config(config | {"train": {"sizes": {"b": [64, 64]}}}), manifest)

@@ -32,7 +32,12 @@ def test_statistics_by_size_need_sizes_that_say_whose_they_are():
     ):
         with pytest.raises(OneglanceError, match=said):
             parse_config(GOOD | {"train": train | wrong})
-        parse_config(GOOD | {"train": train | wrong, "trunk": {"statistics": "shared"}})
+        for other in ({"statistics": "shared"}, {"norm": "group"}):
+            parse_config(GOOD | {"train": train | wrong, "trunk": other})
+    # A size that no source has is none.
+    named = [source | {"name": f"s{k}"} for k, source in enumerate(GOOD["sources"])]
+    sizes = {f"s{k}": [128 + 32 * k, 128] for k in range(len(named))}
+    parse_config(GOOD | {"sources": named, "train": {"sizes": sizes, "eval_sizes": {"s0": [320, 320]}}})
 
 
 def test_a_good_configuration_has_defaults_for_all_the_rest():

@@ -140,8 +140,8 @@ def example_of(one: Example) -> tuple[Tensor, dict[str, Tensor]]:
 
 def train(
     model: nn.Module, examples: list[Example], seconds: float, batch: int, lr: float, seed: int, bf16: bool
-) -> int:
-    """Train for so many seconds; returns the steps made."""
+) -> tuple[int, int]:
+    """Train for so many seconds; returns the steps made, and how many of them were passed over: not finite."""
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     body = {id(p) for p in model.backbone.body.parameters()}
@@ -151,7 +151,7 @@ def train(
     ]
     optimizer = torch.optim.AdamW(groups, lr=lr, weight_decay=0.02)
     model.train()
-    began, steps, order = time.monotonic(), 0, np.empty(0, int)
+    began, steps, passed_over, order = time.monotonic(), 0, 0, np.empty(0, int)
     while (gone := time.monotonic() - began) < seconds:
         if len(order) < batch:
             order = np.concatenate([order, rng.permutation(len(examples))])
@@ -163,14 +163,18 @@ def train(
         optimizer.zero_grad()
         with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
             loss = sum(model(list(images), list(targets)).values())
-        assert torch.isfinite(loss), f"step {steps}"
-        loss.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), 10.0)
-        optimizer.step()
         steps += 1
+        if not torch.isfinite(loss):
+            passed_over += 1
+            continue
+        loss.backward()
+        if torch.isfinite(nn.utils.clip_grad_norm_(model.parameters(), 10.0)):
+            optimizer.step()
+        else:
+            passed_over += 1
         if steps % 20 == 0:
             print(f"step {steps}  {gone:.0f} s  loss {loss.item():.3f}", flush=True)
-    return steps
+    return steps, passed_over
 
 
 @torch.inference_mode()
@@ -233,12 +237,15 @@ def main() -> None:
         examples = from_coco(options.data, "train2017", points)
         examples += [] if points else from_polygons(options.data)
         examples = [one for one in examples if len(one["target"]["boxes"])]
-        steps = train(model, examples, options.seconds, options.batch, options.lr, options.seed, options.bf16)
+        steps, passed_over = train(
+            model, examples, options.seconds, options.batch, options.lr, options.seed, options.bf16
+        )
         began = time.monotonic()
         found["keypoint_rcnn" if points else "mask_rcnn"] = {
             "scores": score(model, options.data, points),
             "images": len(examples),
             "steps": steps,
+            "passed_over": passed_over,
             "seconds": options.seconds,
             "scoring_seconds": round(time.monotonic() - began, 1),
             "parameters": sum(p.numel() for p in model.parameters()),

@@ -49,7 +49,7 @@ class Carried:
         kept = {}
         for child in children:
             for name in child.attributes:
-                if name not in item.attributes:
+                if item.attributes.get(name, "") == "":  # nobody said it
                     continue
                 complaint = child.complaint(name, item.attributes[name])
                 if complaint:

@@ -191,10 +191,11 @@ class Config(BaseModel):
     def _check_sizes(self) -> None:
         """With statistics by size, the size of an input says which are its own."""
         train = self.train
-        if self.trunk.statistics != "by_size":
+        if self.trunk.statistics != "by_size" or self.trunk.norm == "group":
             return
-        statistics = {size: size for size in (train.size, *train.sizes.values())}
-        scored = [("eval_size", train.scored_size, train.size)]
+        usual = not all(source.name in train.sizes for source in self.sources)  # whether any image has the usual size
+        statistics = {size: size for size in ((train.size,) if usual else ()) + tuple(train.sizes.values())}
+        scored = [("eval_size", train.scored_size, train.size)] if usual else []
         for name, size in train.eval_sizes.items():
             scored.append((f"eval_sizes.{name}", size, train.sizes.get(name, train.size)))
         for key, size, own in scored:

@@ -109,6 +109,7 @@ def read_source(
 def check_source_names(config: Config, manifest: Manifest) -> None:
     """Raises OneglanceError where something is said of a source that is not there."""
     joined = [str(name) for name in manifest.table["source"].unique().to_pylist()]
+    firsts = {name for one in joined for name in (one, one.split("+")[0])}
     known = sorted({part for name in joined for part in (name, *name.split("+"))})
     for key, names in (
         ("mixing.weights", config.mixing.weights),
@@ -120,6 +121,12 @@ def check_source_names(config: Config, manifest: Manifest) -> None:
             if name not in known:
                 raise OneglanceError(
                     f"{key}: no source is called {name!r}{nearest(name, known)}; the sources: {', '.join(known)}"
+                )
+            if key.startswith("train.") and name not in firsts:
+                first = next(one for one in joined if name in one.split("+")).split("+")[0]
+                raise OneglanceError(
+                    f"{key}: the images of {name!r} are those of {first!r} as well, which stands before it and says "
+                    f"how large they are; give {first!r} the size"
                 )
 
 

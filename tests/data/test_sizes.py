@@ -15,15 +15,8 @@ def test_a_source_without_a_size_of_its_own_has_the_usual_one() -> None:
     sizes = Sizes((320, 320), {"faces": (128, 128), "crops": (320, 320), "heads": (128, 128)})
     assert sizes.all == ((320, 320), (128, 128))
     names = ["scenes", "faces", "crops", "heads", "faces+scenes", "scenes+faces"]
-    assert [sizes.number(name) for name in names] == [0, 1, 0, 1, 1, 1]
-    assert [sizes.of(name)[0] for name in names] == [320, 128, 320, 128, 128, 128]
+    assert [sizes.number(name) for name in names] == [0, 1, 0, 1, 1, 0]
+    assert [sizes.of(name)[0] for name in names] == [320, 128, 320, 128, 128, 320]
     manifest = Manifest.build([Record(Path(f"{k}.png"), 8, 8, "train", name) for k, name in enumerate(names)], {})
-    np.testing.assert_array_equal(sizes.by_row(manifest), [0, 1, 0, 1, 1, 1])
+    np.testing.assert_array_equal(sizes.by_row(manifest), [0, 1, 0, 1, 1, 0])
     np.testing.assert_array_equal(Sizes((64, 64), {}).by_row(manifest), 0)
-
-
-def test_of_joined_sources_the_first_of_which_something_is_said_counts() -> None:
-    sizes = Sizes((64, 64), {"b": (96, 96), "c": (128, 128)})
-    assert [sizes.of(name) for name in ("a", "a+b", "b+c", "c+b", "a+d")] == [
-        (64, 64), (96, 96), (96, 96), (128, 128), (64, 64),
-    ]  # fmt: skip

@@ -125,6 +125,53 @@ def test_an_object_of_which_not_even_the_class_is_known_may_be_anything(kept: in
     assert any("what else is in the image is unknown" in problem for problem in problems)
 
 
+@pytest.mark.parametrize("write", [coco, voc, labelme, csv])
+@pytest.mark.parametrize("kept", [0, 1])
+def test_a_box_without_size_is_nothing_that_could_be_missing(write: Write, kept: int, tmp_path: Path) -> None:
+    annotations, problems = read(tmp_path, write(tmp_path, [*[GOOD] * kept, (5, 5, 5, 5)], "car"))
+    objects = annotations["objects"]
+    assert isinstance(objects, Instances)
+    assert len(objects) == kept
+    assert objects.annotated is None
+    assert any("passed over" in problem for problem in problems)
+    assert not any("unknown" in problem for problem in problems)
+
+
+@pytest.mark.parametrize(("category", "known"), [(None, False), (7, True)])
+def test_an_annotation_without_a_category_may_be_of_any_and_one_of_another_is_of_none(
+    category: int | None, known: bool, tmp_path: Path
+) -> None:
+    source = coco(tmp_path, [GOOD], "car")
+    data = json.loads((tmp_path / "labels.json").read_text())
+    data["annotations"][0]["category_id"] = category
+    (tmp_path / "labels.json").write_text(json.dumps(data))
+    annotations, problems = read(tmp_path, source)
+    assert annotations["objects"] == (Instances() if known else None)
+    assert annotations["there"] == (Tags(()) if known else Tags((), ()))
+    assert any("is not in the file's categories" in problem for problem in problems)
+
+
+def test_a_row_of_empty_cells_says_that_nothing_is_there(tmp_path: Path) -> None:
+    (tmp_path / "boxes.csv").write_text("image,x1,y1,x2,y2\n0.png,NaN,NaN,NaN,NaN\n")
+    (tmp_path / "images").mkdir()
+    Image.fromarray(np.zeros((64, 64, 3), np.uint8)).save(tmp_path / "images" / "0.png")
+    source = {"format": "csv", "images": "images", "labels": "boxes.csv"}
+    source |= {"tasks": {"objects": {"box": ["x1", "y1", "x2", "y2"]}}}
+    config = parse_config({"tasks": {"objects": {"kind": "detection", "classes": ["car"]}}, "sources": [source]})
+    problems = Problems()
+    (record,) = build_manifest(config, tmp_path, problems)
+    assert record.annotations["objects"] == Instances()
+    assert not len(problems)
+
+
+def test_a_class_that_is_no_whole_number_is_unknown(tmp_path: Path) -> None:
+    source = yolo(tmp_path, [], "car")
+    (tmp_path / "txt" / "0.txt").write_text("1.5 0.5 0.5 0.2 0.2\n")
+    annotations, _ = read(tmp_path, source)
+    assert annotations["objects"] is None
+    assert annotations["there"] == Tags((), ())
+
+
 def test_points_that_can_not_be_read_leave_their_box(tmp_path: Path) -> None:
     (tmp_path / "txt").mkdir()
     (tmp_path / "txt" / "0.txt").write_text("0 0.5 0.5 0.2 0.2 nan 0.5 2\n0 0.2 0.5 0.2 0.2 0.2 0.5 7\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,8 +11,10 @@ from torch import nn
 
 from oneglance.network.network import Network
 from oneglance.network.norm import SizeStatistics, sizes_in, statistics_like, with_group_norm
+from oneglance.network.sharing import SharingSettings
 from oneglance.network.trunk import TrunkSettings
 from oneglance.tasks import ClassificationSettings, DetectionSettings, create_tasks
+from oneglance.training import checkpoint
 
 SIZES = ((64, 96), (64, 64))
 
@@ -174,3 +177,26 @@ def test_statistics_go_over_between_networks_of_one_size_and_of_several() -> Non
     turned = statistics_like(network("batch", SIZES[::-1]).state_dict(), apart.state_dict())
     for name, mean in means.items():  # only (64, 64) was seen
         torch.testing.assert_close(turned[name], mean[[1, 1]])
+
+
+@pytest.mark.parametrize("scheme", ["hard", "none", "cross_stitch", "layers", "adapters"])
+@pytest.mark.parametrize("sizes", [(), SIZES, SIZES[::-1], (SIZES[1], (320, 320))])
+@pytest.mark.parametrize("before", [(), SIZES])
+def test_another_scheme_takes_over_weights_and_statistics(
+    scheme: str, sizes: tuple[tuple[int, int], ...], before: tuple[tuple[int, int], ...], tmp_path: Path
+) -> None:
+    torch.manual_seed(0)
+    tasks = create_tasks({name: ClassificationSettings(classes=("a", "b")) for name in ("k", "l")})
+    trunk = TrunkSettings(backbone="resnet10t", pretrained=False, channels=16)
+    earlier = Network(tasks, trunk, sizes=before).train()
+    for _ in range(3):  # images of one size: what there are of the other is not known
+        earlier(torch.randint(0, 255, (4, 3, 64, 64), dtype=torch.uint8))
+    checkpoint.save(tmp_path / "last.safetensors", earlier.state_dict(), {})
+    torch.manual_seed(1)
+    later = Network(tasks, trunk, SharingSettings.model_validate({"scheme": scheme}), sizes=sizes)
+    checkpoint.take_over(later, tmp_path / "last.safetensors")
+    images = torch.randint(0, 255, (2, 3, 64, 64), dtype=torch.uint8)
+    with torch.no_grad():
+        one, other = earlier.eval()(images), later.eval()(images)
+    for name in tasks:
+        torch.testing.assert_close(one[name]["logits"], other[name]["logits"], atol=1e-4, rtol=1e-4)

@@ -18,9 +18,8 @@ class Sizes:
         self._numbers = {source: self.all.index(size) for source, size in of_sources.items()}
 
     def number(self, source: str) -> int:
-        """Which of them, counted from 0, a source's images are given; an image of several sources is given what is said
-        of the first of them of which something is."""
-        return next((self._numbers[one] for one in source.split("+") if one in self._numbers), 0)
+        """Which of them, counted from 0, a source's images are given; an image of several sources is of the first."""
+        return self._numbers.get(source.split("+")[0], 0)
 
     def of(self, source: str) -> tuple[int, int]:
         """The size that a source's images are given."""

@@ -41,7 +41,8 @@ def randomised(model: Model, images: Tensor, seed: int = 0) -> Iterator[tuple[st
 def _like(model: Model, trunk: object) -> Network:
     statistics = model.network.statistics
     sizes = [] if statistics is None else statistics.known
-    return Network(model.tasks, trunk, model.config.sharing, sizes).eval()  # type: ignore[arg-type]
+    scored = model.config.train.scored_as
+    return Network(model.tasks, trunk, model.config.sharing, sizes, scored).eval()  # type: ignore[arg-type]
 
 
 def _stage(name: str) -> int:

@@ -93,8 +93,8 @@ class _Category:
 
 @dataclass
 class _Image:
-    """An image as listed: where it stands, its entry, the classes looked for, its objects and their point
-    names.
+    """An image as listed: where it stands, its entry, the classes looked for, its objects and their point names; the
+    classes of objects that could not be read.
     """
 
     where: str
@@ -102,6 +102,7 @@ class _Image:
     known: set[str] = field(default_factory=set)
     raw: list[tuple[str, dict[str, Any], _Category]] = field(default_factory=list)
     captions: list[str] = field(default_factory=list)
+    lost: set[str | None] = field(default_factory=set)
 
 
 class _Reader:
@@ -109,6 +110,8 @@ class _Reader:
         self.reading, self.folder, self.settings = reading, folder, settings
         self.images: dict[Any, _Image] = {}
         self.licenses: dict[Any, dict[str, Any]] = {}
+        #: Ids of categories that can't be read; None: that of annotations without one.
+        self.refused: set[Any] = {None}
 
     def records(self) -> Iterator[Record]:
         for path in as_list(self.settings.labels):
@@ -143,7 +146,11 @@ class _Reader:
             if as_key(entry.get("image_id")) not in listed:
                 self.reading.problem(where, f"image_id {entry.get('image_id')!r} is not in the file's images")
             elif category is None:
-                self.reading.problem(where, f"category_id {entry.get('category_id')!r} is not in the file's categories")
+                error = f"category_id {entry.get('category_id')!r} is not in the file's categories"
+                # A number that no category has is of none of the classes; without one, it may be of any.
+                named = as_key(entry.get("category_id")) not in self.refused
+                lost = self.images[as_key(entry["image_id"])].lost
+                self.reading.problem(where, error if named else passed_over(error, None, lost))
             elif self._is_new(ids, entry, where):
                 self._place(self.images[as_key(entry["image_id"])], where, entry, category)
 
@@ -153,6 +160,7 @@ class _Reader:
             where = f"{path} categories[{index}]"
             if not isinstance(entry, dict) or not isinstance(entry.get("name"), str) or "id" not in entry:
                 self.reading.problem(where, f"{str(entry)[:60]} is not a category: `id` and `name` are expected")
+                self.refused.add(as_key(entry.get("id")) if isinstance(entry, dict) else None)
                 continue
             if as_key(entry["id"]) in categories:
                 self.reading.problem(where, f"category id {entry['id']!r} was already given; the first is kept")
@@ -241,11 +249,10 @@ class _Reader:
     def _record(self, image_id: Any, listed: _Image, image: Found) -> Record:
         entry = listed.entry
         self.reading.compare_size(image, entry.get("width"), entry.get("height"), listed.where)
-        items, points, skeleton, lost = [], {}, {}, set()
+        items, points, skeleton = [], {}, {}
         for where, raw, category in listed.raw:
-            item = self._instance(raw, category, image, where)
+            item = self._instance(raw, category, image, where, listed.lost)
             if item is None:
-                lost.add(category.name)
                 continue
             items.append(item)
             if category.points:
@@ -255,7 +262,7 @@ class _Reader:
         known = {name: entry[name] for name in entry if name not in ("id", "file_name", "width", "height", "license")}
         return self.reading.record(
             image,
-            self.reading.objects(items, listed.where, sorted(listed.known), points, lost=lost),
+            self.reading.objects(items, listed.where, sorted(listed.known), points, lost=listed.lost),
             coco_id=image_id,
             file_name=entry["file_name"] if entry["file_name"] != image.relative else None,
             license=self.licenses.get(as_key(entry.get("license"))),
@@ -264,7 +271,9 @@ class _Reader:
             coco=known,
         )
 
-    def _instance(self, raw: dict[str, Any], category: _Category, image: Found, where: str) -> Instance | None:
+    def _instance(
+        self, raw: dict[str, Any], category: _Category, image: Found, where: str, lost: set[str | None]
+    ) -> Instance | None:
         problem = self.reading.problem
         extra = {key: value for key, value in raw.items() if key not in _USED}
         attributes = self._attributes(raw.get("attributes"), where)
@@ -298,7 +307,7 @@ class _Reader:
             score = None if raw.get("score") is None else number(raw["score"])
             return replace(item, box=box, area=self._area(raw.get("area"), where), score=score)
         except Bad as error:
-            problem(where, f"{error}; {passed_over(category.name)}")
+            problem(where, passed_over(error, category.name, lost))
             return None
 
     def _attributes(self, given: Any, where: str) -> dict[str, str | float]:

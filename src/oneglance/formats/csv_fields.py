@@ -227,20 +227,19 @@ class _InstancesReader(_Reader):
             try:
                 item = self._instance(row, image)
             except Bad as error:
-                self.reading.problem(row.where, f"task {self.task!r}: {error}; {self._lose(row, lost)}")
+                self.reading.problem(row.where, f"task {self.task!r}: {self._lose(error, row, lost)}")
                 continue
             if item is not None:
                 items.append(item)
         return self.reading.objects(items, rows[0].where, self._known(), tasks=[self.task], lost=lost)[self.task]
 
-    def _lose(self, row: Row, lost: set[str | None]) -> str:
-        """Add the class of an object that can't be read to ``lost``, and say what that means."""
+    def _lose(self, error: Bad, row: Row, lost: set[str | None]) -> str:
+        """See :func:`passed_over`; what has another value in its column was not looked for."""
         cell = None if self.label is None else row.cells[self.label]
         if cell and self.values and cell not in self.values:
-            return "passed over"  # something that was not looked for
+            return f"{error}; passed over"
         label = self.column.classes[0] if cell is None else self.values.get(cell, cell) or None
-        lost.add(label)
-        return passed_over(label)
+        return passed_over(error, label, lost)
 
     def _known(self) -> Sequence[str] | None:
         return list(self.values.values()) if self.values else None
@@ -248,7 +247,7 @@ class _InstancesReader(_Reader):
     def _instance(self, row: Row, image: Found) -> Instance | None:
         cells = [row.cells[at] for at in self.box]
         points = self.points.of(row, image) if self.points is not None else None
-        if not any(cells) and points is None:
+        if all(cell.lower() in _NOTHING for cell in cells) and points is None:
             return None  # the image was looked at, and has no object
         name = self.column.classes[0] if self.label is None else self._class(row.cells[self.label])
         item = Instance(name, identity=row.cells[self.identity] or None if self.identity is not None else None)

@@ -138,24 +138,20 @@ class _Reader:
         for index, shape in enumerate(data["shapes"]):
             where = f"{path} shapes[{index}]"
             if not isinstance(shape, dict) or not isinstance(shape.get("label"), str):
-                lost.add(None)
-                self.reading.problem(where, f"a shape with a `label` is expected; {passed_over(None)}")
+                self.reading.problem(where, passed_over("a shape with a `label` is expected", None, lost))
                 continue
             where += f" ({shape['label']})"
             try:
                 self._take(shape, objects, index, image, where)
             except (Bad, ImageError, ValueError) as error:
                 of_object = shape.get("shape_type") not in ("point", "points")
-                self.reading.problem(where, f"{error}; {passed_over(shape['label']) if of_object else 'passed over'}")
-                if of_object:
-                    lost.add(shape["label"])
+                what = passed_over(error, shape["label"], lost) if of_object else f"{error}; passed over"
+                self.reading.problem(where, what)
         items = []
         for made in objects.values():
-            item = self._instance(made, image, path)
+            item = self._instance(made, image, path, lost)
             if item is not None:
                 items.append(item)
-            elif made.label is not None:
-                lost.add(made.label)
         named = {item.label: self.point_names for item in items}
         others = [task for task in self.reading.tasks if task not in self.of_flags]
         annotations: Annotations = self.reading.objects(items, path, None, named, others, lost) if others else {}
@@ -237,7 +233,7 @@ class _Reader:
             raise Bad(f"the shape type {str(kind)[:40]!r} is not known")
         return complaint
 
-    def _instance(self, made: _Object, image: Found, path: Path) -> Instance | None:
+    def _instance(self, made: _Object, image: Found, path: Path, lost: set[str | None]) -> Instance | None:
         points = None
         if made.points:
             xy = np.zeros((len(self.point_names), 2), np.float32)
@@ -251,9 +247,8 @@ class _Reader:
         label = made.label
         if label is None:
             if len(self.classes) > 1:
-                self.reading.problem(
-                    path, "points without a box or polygon of the same group_id: no class; passed over"
-                )
+                error = "points without a box or polygon of the same group_id: no class"
+                self.reading.problem(path, passed_over(error, None, lost))
                 return None
             label = next(iter(self.classes), "object")
         item = Instance(
@@ -274,7 +269,7 @@ class _Reader:
         if item.box is None:
             item = replace(item, box=box_of_shape(item, image.width, image.height))
         if item.box is None and points is None:
-            self.reading.problem(path, f"a {label!r} has no area inside the image; {passed_over(label)}")
+            self.reading.problem(path, passed_over(f"a {label!r} has no area inside the image", label, lost))
             return None
         return item
 

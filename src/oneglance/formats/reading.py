@@ -28,7 +28,7 @@ from oneglance.decode import ImageError, read_size
 from oneglance.errors import OneglanceError, Problems, nearest
 from oneglance.formats.base import SourceSettings
 from oneglance.formats.files import Refused, absolute, inside, need_folder
-from oneglance.formats.shapes import TOLERANCE
+from oneglance.formats.shapes import TOLERANCE, Nothing
 from oneglance.manifest import Column, Columns
 
 Annotations = dict[str, Annotation | None]
@@ -352,10 +352,14 @@ class Reading:
                 self.problems.add(f"source {self.name!r}", what, is_note=True)
 
 
-def passed_over(label: str | None) -> str:
-    """What it means for an image that an object of this class (None: of an unknown one) in it can't be read."""
+def passed_over(error: object, label: str | None, lost: set[str | None]) -> str:
+    """What is said of an object of this class (None: of an unknown one) that can't be read, with what that means for
+    its image; the class is added to ``lost``, unless nothing is there to be lost."""
+    if isinstance(error, Nothing):
+        return f"{error}; passed over"
+    lost.add(label)
     what = "what else" if label is None else f"where else {label}"
-    return f"passed over, and {what} is in the image is unknown"
+    return f"{error}; passed over, and {what} is in the image is unknown"
 
 
 def folder_of(reading: Reading, path: Path | str | None, key: str) -> Path:

@@ -23,6 +23,10 @@ class Bad(ValueError):
     """A shape that is not used, and why."""
 
 
+class Nothing(Bad):
+    """A shape that shows nothing: a slip of the mouse, after which no object is missing."""
+
+
 def number(value: Any) -> float:
     """A finite number of a pixel's magnitude; raises Bad for text, booleans, NaN, infinities and absurd
     sizes.
@@ -47,9 +51,11 @@ def numbers(values: Any, count: int | None = None) -> list[float]:
 def checked_box(corners: Sequence[float], width: int, height: int) -> tuple[FloatArray, str]:
     """Clip a box (x1 y1 x2 y2) to the image; returns it, float32 [4], and a complaint or "".
 
-    Raises Bad where it has no area or lies wholly outside.
+    Raises Bad where it has no area or lies wholly outside, Nothing where it is a mere point.
     """
     x1, y1, x2, y2 = (number(value) for value in corners)
+    if x2 == x1 and y2 == y1:
+        raise Nothing(f"its box goes from {x1:g}, {y1:g} to {x2:g}, {y2:g}: it has no size")
     if x2 <= x1 or y2 <= y1:
         raise Bad(f"its box is {x2 - x1:g} wide and {y2 - y1:g} high; both must be more than 0")
     box = np.array([max(x1, 0), max(y1, 0), min(x2, width), min(y2, height)], np.float32)

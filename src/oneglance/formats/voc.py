@@ -22,7 +22,7 @@ from oneglance.formats.base import SourceSettings, Suggestion, WriteOptions
 from oneglance.formats.files import read_text, read_xml, walk_images
 from oneglance.formats.reading import Found, Reading, folder_of, passed_over
 from oneglance.formats.recognition import by_distance, entries, folders, images_in, relative_to
-from oneglance.formats.shapes import Bad, box_of_shape, checked_box, number
+from oneglance.formats.shapes import Bad, Nothing, box_of_shape, checked_box, number
 from oneglance.formats.writing import Images, Losses, new_folder, tasks_to_write
 from oneglance.manifest import Columns
 
@@ -140,8 +140,7 @@ class _Reader:
     def _instance(self, entry: Element, where: str, image: Found, lost: set[str | None]) -> Instance | None:
         name = _text(entry, "name")
         if not name:
-            lost.add(None)
-            self.reading.problem(where, f"it has no <name>; {passed_over(None)}")
+            self.reading.problem(where, passed_over("it has no <name>", None, lost))
             return None
         where += f" ({name})"
         try:
@@ -149,15 +148,11 @@ class _Reader:
             if corners is None:
                 raise Bad("it has no <bndbox>")
             x1, y1, x2, y2 = (_coordinate(corners, key) for key in ("xmin", "ymin", "xmax", "ymax"))
-            if x2 == x1 and y2 == y1:
-                # One pixel by VOC's letter, but in practice a slip of the mouse: nothing is there.
-                what = f"its box goes from {x1:g}, {y1:g} to {x2:g}, {y2:g}: it has no size; passed over"
-                self.reading.problem(where, what)
-                return None
+            if x2 == x1 and y2 == y1:  # one pixel by VOC's letter, but in practice nothing
+                raise Nothing(f"its box goes from {x1:g}, {y1:g} to {x2:g}, {y2:g}: it has no size")
             box, complaint = checked_box((x1 - 1, y1 - 1, x2, y2), image.width, image.height)
         except Bad as error:
-            lost.add(name)
-            self.reading.problem(where, f"{error}; {passed_over(name)}")
+            self.reading.problem(where, passed_over(error, name, lost))
             return None
         if complaint:
             self.reading.problem(where, complaint)

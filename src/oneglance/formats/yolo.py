@@ -236,22 +236,21 @@ class _Reader:
             try:
                 items.append(self._instance(text.split(), image, where))
             except Bad as error:
-                self.reading.problem(where, f"{error}; {self._lose(text.split()[0], lost)}")
+                self.reading.problem(where, self._lose(error, text.split()[0], lost))
         named = dict.fromkeys(self.names.values(), self.points) if self.points else {}
         annotations = self.reading.objects(items, path, self.names.values(), named, lost=lost)
         return self.reading.record(image, annotations, split)
 
-    def _lose(self, cell: str, lost: set[str | None]) -> str:
-        """Add the class of an object that can't be read to ``lost``, and say what that means; a number without a name
-        is of none of the classes."""
+    def _lose(self, error: Bad, cell: str, lost: set[str | None]) -> str:
+        """See :func:`passed_over`; a number without a name is of none of the classes."""
         try:
-            label = self.names.get(int(_float(cell)), "")
+            value = _float(cell)
+            label = self.names.get(int(value), "") if value == int(value) else None
         except Bad:
             label = None
         if label == "":
-            return "passed over"
-        lost.add(label)
-        return passed_over(label)
+            return f"{error}; passed over"
+        return passed_over(error, label, lost)
 
     def _instance(self, cells: list[str], image: Found, where: str) -> Instance:
         expected = 4 + self.shape[0] * self.shape[1] if self.shape else None

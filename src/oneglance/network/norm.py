@@ -4,7 +4,7 @@ together."""
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -105,8 +105,11 @@ class SizeStatistics(nn.Module):
         self._learnt = None
 
 
-def statistics_like(own: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def statistics_like(
+    own: Mapping[str, Tensor], theirs: Mapping[str, Tensor], called: Callable[[str], str] = lambda name: name
+) -> dict[str, Tensor]:
     """The tensors of another network with the statistics of its norms as this one keeps them, both as state dicts.
+    ``called``: what a tensor of this network may be called in the other, where its own name is not there.
 
     Each size has those of the other's nearest one, or the only ones there are; where this network keeps one for all
     sizes, it has the mean of the other's. Sizes of which a norm has seen nothing do not count. Other tensors stay as
@@ -115,11 +118,13 @@ def statistics_like(own: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> 
     found = {name: tensor for name, tensor in theirs.items() if name != SIZES}
     sizes, known = sizes_in(own), sizes_in(theirs)
     for stem in {name.rpartition(".")[0] for name in own if name.endswith((".running_mean", ".mean_by_size"))}:
-        batches = theirs.get(f"{stem}.{BATCHES}")
+        weight = f"{stem}.weight"
+        other = (weight if weight in theirs else called(weight)).removesuffix(".weight")
+        batches = theirs.get(f"{other}.{BATCHES}")
         apart = f"{stem}.{BATCHES}" in own
-        if batches is None and apart and f"{stem}.running_mean" in theirs:
+        if batches is None and apart and f"{other}.running_mean" in theirs:
             for by_size, one in BY_SIZE.items():
-                found[f"{stem}.{by_size}"] = theirs[f"{stem}.{one}"].expand(len(sizes), -1).clone()
+                found[f"{stem}.{by_size}"] = theirs[f"{other}.{one}"].expand(len(sizes), -1).clone()
             found[f"{stem}.{BATCHES}"] = torch.ones(len(sizes), dtype=torch.long)
         elif batches is not None:
             seen = batches.gt(0).tolist()
@@ -127,9 +132,9 @@ def statistics_like(own: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> 
             learnt = [k for k, one in enumerate(seen) if one] or [0]
             for by_size, one in BY_SIZE.items():
                 if apart:
-                    found[f"{stem}.{by_size}"] = theirs[f"{stem}.{by_size}"][rows]
+                    found[f"{stem}.{by_size}"] = theirs[f"{other}.{by_size}"][rows]
                 else:
-                    found[f"{stem}.{one}"] = theirs[f"{stem}.{by_size}"][learnt].mean(0)
+                    found[f"{stem}.{one}"] = theirs[f"{other}.{by_size}"][learnt].mean(0)
             if apart:
                 found[f"{stem}.{BATCHES}"] = batches[rows]
     return found

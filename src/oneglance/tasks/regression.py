@@ -168,7 +168,7 @@ def _number(value: str | float | None) -> float:
     """An attribute as a number; NaN where it is none."""
     try:
         return float("nan") if value is None else float(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return float("nan")
 
 

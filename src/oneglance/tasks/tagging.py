@@ -33,7 +33,7 @@ class TaggingSettings(ImbalanceSettings):
 
 
 #: Values of an attribute that say that the tag does not hold.
-_NOT = {"0", "0.0", "false", "no", ""}
+_NOT = {"0", "0.0", "false", "no"}
 _YES = {"1", "1.0", "true", "yes"}
 
 
@@ -75,9 +75,10 @@ class Tagging(Task[TaggingSettings]):
         return self.classes
 
     def of_object(self, item: Instance) -> Tags | None:
-        """An object's tags are its attributes of their names: 0, false and no do not hold; one that is missing is
-        unknown."""
-        known = tuple(name for name in self.classes if name in item.attributes)
+        """An object's tags are its attributes of their names: 0, false and no do not hold; one that is missing, or
+        says neither yes nor no, is unknown."""
+        said = item.attributes
+        known = tuple(name for name in self.classes if name in said and not self.complaint(name, said[name]))
         held = tuple(name for name in known if str(item.attributes[name]).lower() not in _NOT)
         return Tags(held, None if len(known) == len(self.classes) else known) if known else None
 

@@ -63,7 +63,7 @@ def take_over(network: Network, path: Path) -> list[str]:
             raise OneglanceError(f"train.start: {path} holds no best.safetensors or last.safetensors")
         path = found[0]
     own, (tensors, _) = network.state_dict(), load(path)
-    tensors = statistics_like(own, tensors)
+    tensors = statistics_like(own, tensors, network.like_hard)
     theirs = {name: name if name in tensors else network.like_hard(name) for name in own}
     fitting = {
         name: tensors[other]

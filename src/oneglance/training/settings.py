@@ -7,7 +7,6 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-
 #: The largest side of an input: beyond, a slip of the keyboard is likelier than that it is meant.
 LARGEST = 8192
 
