@@ -26,6 +26,13 @@ Answers = dict[str, dict[int, Annotation]]
 Place = tuple[int, np.ndarray]
 
 
+def mirrored(images: Tensor, content: Tensor) -> tuple[Tensor, Tensor]:
+    """Mirror images of inputs [n, 3, H, W], and where in them the images lie: boxes x1 y1 x2 y2, float [n, 4]."""
+    left, top, right, bottom = content.unbind(1)
+    width = images.shape[-1]
+    return images.flip(-1), torch.stack([width - right, top, width - left, bottom], 1)
+
+
 class Glance:
     """One look at a batch of images: the trunk runs once, whatever is asked afterwards.
 
@@ -67,10 +74,10 @@ class Glance:
 
     def _of_mirrored(self, name: str, chosen: Tensor) -> Outputs:
         """What a task's head says of these images' mirror images."""
-        left, right, width = self._content[:, 0], self._content[:, 2], self._images.shape[-1]
-        content = torch.stack([width - right, self._content[:, 1], width - left, self._content[:, 3]], 1)
-        features = self.network.features(self._images.flip(-1), content, rows={name: chosen})
-        return self.network.ask(name, features[name].of(chosen))
+        images, content = mirrored(self._images[chosen], self._content[chosen])
+        every = torch.arange(len(chosen), device=self.device)
+        features = self.network.features(images, content, rows={name: every})
+        return self.network.ask(name, features[name].of(every))
 
     def of_objects(self, task: Task[Any], places: Sequence[Place | int]) -> list[Any]:
         """What a task on objects says of these; the number of an image alone: of the one object that it shows."""

@@ -32,7 +32,7 @@ class TaggingSettings(ImbalanceSettings):
     dropout: float = Field(0.2, ge=0, lt=1, description="Dropout before the last layer.")
 
 
-#: Values of an attribute that say that the tag does not hold.
+#: Values of an attribute that say that the tag does not hold, and that it does.
 _NOT = {"0", "0.0", "false", "no"}
 _YES = {"1", "1.0", "true", "yes"}
 
@@ -77,14 +77,14 @@ class Tagging(Task[TaggingSettings]):
     def of_object(self, item: Instance) -> Tags | None:
         """An object's tags are its attributes of their names: 0, false and no do not hold; one that is missing, or
         says neither yes nor no, is unknown."""
-        said = item.attributes
-        known = tuple(name for name in self.classes if name in said and not self.complaint(name, said[name]))
-        held = tuple(name for name in known if str(item.attributes[name]).lower() not in _NOT)
+        said = {name: str(item.attributes[name]).lower() for name in self.classes if name in item.attributes}
+        known = tuple(name for name, value in said.items() if value in _NOT or value in _YES)
+        held = tuple(name for name in known if said[name] in _YES)
         return Tags(held, None if len(known) == len(self.classes) else known) if known else None
 
     def complaint(self, name: str, value: str | float) -> str:
-        known = str(value).lower() in {*_NOT, *_YES}
-        return "" if known else f"attribute {name!r} is {value!r}; 1 or 0 is expected"
+        said = str(value).lower()
+        return "" if said in _NOT or said in _YES else f"attribute {name!r} is {value!r}; 1 or 0 is expected"
 
     def with_answer(self, item: Instance, answer: Tags) -> Instance:
         said = {name: float(name in answer.names) for name in self.classes}

@@ -254,7 +254,8 @@ class Training:
         return TrainLoader(images, batches, default_workers() if settings.workers is None else settings.workers)
 
     def _sizes(self) -> list[tuple[int, int]]:
-        """The sizes of the images that something is learnt from."""
+        """The sizes of the training images that a task is asked about: a frozen one's as well, for what an earlier run
+        knows of them is kept."""
         sizes = Sizes(self.settings.size, self.settings.sizes)
         numbers = sizes.by_row(self.manifest)[labelled_rows(self.manifest, self.tasks)]
         return [sizes.all[number] for number in np.unique(numbers)]

@@ -13,6 +13,7 @@ from torch import Tensor
 from oneglance.data.dataset import AnnotatedImages
 from oneglance.data.loader import evaluation_batches
 from oneglance.errors import OneglanceError, Problems
+from oneglance.network.answer import mirrored
 from oneglance.network.network import Network
 from oneglance.tasks.base import Outputs, Task
 
@@ -92,9 +93,7 @@ def _described(
             continue
         asked = {name: torch.arange(len(one.images), device=device)}
         pixels, content = one.images.to(device), one.content(device)
-        width = pixels.shape[-1]
-        mirrored = torch.stack([width - content[:, 2], content[:, 1], width - content[:, 0], content[:, 3]], 1)
-        for shown, where in ((pixels, content), (pixels.flip(-1), mirrored)):
+        for shown, where in ((pixels, content), mirrored(pixels, content)):
             with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
                 outputs = network(shown, asked, content=where)[name]
             yield outputs, [truth[name] for truth in one.truths]
