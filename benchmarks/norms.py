@@ -3,8 +3,8 @@
     python benchmarks/norms.py --which pretrained,scratch --seeds 0 1 2 [--out DIR]
 
 ``pretrained``: examples/faces_heads.yaml, faces at 96 px and pets at 160 px, from weights of ImageNet. ``scratch``: the
-street of `oneglance demo --objects` (fewer scenes), at the sizes that its YAML gives scenes and close-ups. BatchNorm with
-one running average for all sizes or one for each, GroupNorm in its place; on the weights of ImageNet also with the
+street of `oneglance demo --objects` (fewer scenes), at the sizes that its YAML gives scenes and close-ups. BatchNorm
+with one average for all sizes or one for each, GroupNorm in its place; on the weights of ImageNet also with the
 backbone's statistics as they were loaded. Each task's score on the test images; differences are to statistics by size,
 of the same seeds, with an interval over seeds (Student, 95%). Writes results/norms.json.
 """
