@@ -60,8 +60,10 @@ HEALED: dict[str, tuple[str, ...]] = {
     "longer": ("balance.normalise=gradient", "train.lr=0.0024"),
     "necks": ("sharing.scheme=layers", "sharing.depth=32"),
     "branches": ("sharing.scheme=layers", "sharing.depth=16"),
-    "face_neck": ("sharing.scheme=layers", "sharing.depth=32", "sharing.groups=[[marks, who], [head]]"),
+    "face_neck": ("sharing.scheme=layers", "sharing.depth=32", "sharing.groups=[[marks, who], [OTHER]]"),
 }
+#: What the detector beside the faces is called (``face_neck`` is for these examples).
+OTHER = {"faces_heads": "head", "faces_objects": "objects"}
 
 
 #: Another way: those tasks in a network that need each other, the others in networks of their own.
@@ -127,7 +129,8 @@ def healed(name: str, way: str, overrides: Sequence[str], seeds: int, folder: Pa
         for seed in range(seeds):
             run = folder / "healed" / f"{way}-{seed}"
             if not (run / LAST).is_file():
-                og.train(EXAMPLES / f"{name}.yaml", [*overrides, *HEALED[way], f"train.seed={seed}"], out=run)
+                changed = [*overrides, *overrides_of(name, way), f"train.seed={seed}"]
+                og.train(EXAMPLES / f"{name}.yaml", changed, out=run)
             ours[seed] = measured(f"healed-{way}", run, seed)
     found = compare_sides(way, "alone", tasks, ours, twins)
     words = {one.task: verdict(one, way, "its twin", twins=True) for one in found.tasks}
@@ -138,11 +141,18 @@ def healed(name: str, way: str, overrides: Sequence[str], seeds: int, folder: Pa
     return comparison_json(found, words, LEVEL) | {"against_shared": comparison_json(beside, said, LEVEL)}
 
 
+def overrides_of(name: str, way: str) -> list[str]:
+    """What a way of healing changes in an example."""
+    return [one.replace("OTHER", OTHER.get(name, "OTHER")) for one in HEALED[way]]
+
+
 def check_ways(name: str, ways: Sequence[str]) -> None:
     """Stops where a way is none, or is how the example is trained anyway."""
     for way in ways:
         if way not in (*HEALED, GROUPS):
             raise SystemExit(f"--heal {way}: must be among {', '.join((*HEALED, GROUPS))}")
+        if way == "face_neck" and name not in OTHER:
+            raise SystemExit(f"--heal {way}: {name} has no faces beside a detector; these have: {', '.join(OTHER)}")
         keys = {override.split("=")[0] for override in HEALED.get(way, ())}
         if "balance.normalise" in keys and any(one.startswith("balance.normalise=") for one in SMALL[name]):
             raise SystemExit(f"--heal {way}: {name} has gradients of one length and longer steps as it is")

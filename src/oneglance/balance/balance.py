@@ -21,7 +21,8 @@ import torch
 from torch import Tensor, nn
 
 from oneglance.balance import gradients, losses
-from oneglance.balance.compare import by_channel, cosines, gramian_of
+from oneglance.balance.compare import cosines
+from oneglance.balance.gathered import Gathered
 from oneglance.balance.group import Group
 from oneglance.balance.scale import GradientScale
 from oneglance.balance.settings import LOSS_METHODS, BalanceSettings, split_names
@@ -142,10 +143,7 @@ class Balance:
         self._parts: list[_Part] = []
         size = len(self.names)
         self._losses = torch.zeros(size, device=self.device)
-        self._gramian = torch.zeros(size, size, device=self.device)
-        self._together = torch.zeros(size, size, device=self.device)
-        self._channels: Tensor | None = None
-        self._rows: dict[int, list[Tensor | None]] = {}
+        self._gathered = Gathered(self.settings.at, size, self._shared, self.group, self.device)
         waits = self.settings.normalise == "initial" and not self._begun.issuperset(self._present)
         ahead = self.by_losses is None or self.by_losses.ahead
         self._at_once = ahead and not waits
@@ -208,14 +206,14 @@ class Balance:
         if self.by_losses is not None:
             self.by_losses.learn(scaled, self._mask)
             if self._recording or self._measuring:
-                whole = self._whole_gramian()
+                whole = self._gathered.gramian()
                 if self._measuring:
                     self._gradient_scale.learn(whole, scale, self._present, self._mask)
                 if self._recording:
-                    self._record(whole, self._images_together())
+                    self._record(whole)
         else:
             self._finish_gradients(self.by_gradients, scale)
-        self._parts, self._rows = [], {}
+        self._parts = []
         return (self.factors * scaled).sum().detach()
 
     def end_epoch(self) -> None:
@@ -303,9 +301,11 @@ class Balance:
         """Go backwards through a part: wholly where the factors are known, to the shared maps else."""
         shares = self._moved([part.shares.get(i, 0.0) for i in range(len(self.names))])
         scale = self._scale() * shares
+        if self._recording:
+            self._gathered.count(part.rows)
         if self.by_losses is not None:
             if part.cut is not None:
-                self._measure(part, scale)
+                self._gathered.look(part.cut, part.losses, scale)
             chosen = torch.where(shares > 0, self.factors * scale, torch.zeros_like(scale))
             (self._vector(part, lambda i: part.losses[i].float()) * chosen).sum().backward()
             return
@@ -317,68 +317,10 @@ class Balance:
             part.gradients[i] = [seen.grad for seen in part.cut.seen]
             for seen in part.cut.seen:
                 seen.grad = None
-        if not self._comparing:
-            return
-        if self.settings.at == "parameters":
-            self._to_parameters(part)
-        else:
-            common = {i: self._at_common(part.cut, found) for i, found in part.gradients.items()}
-            self._compare(part, common)
-
-    def _measure(self, part: _Part, scale: Tensor) -> None:
-        """The tasks' gradients at the common maps, to be recorded and nothing else."""
-        cut = part.cut
-        assert cut is not None
-        if cut.common:
-            self._compare(part, {
-                i: list(torch.autograd.grad(loss, cut.common, scale[i].to(loss.dtype), True, allow_unused=True))
-                for i, loss in part.losses.items() if loss.requires_grad
-            })  # fmt: skip
-
-    def _at_common(self, cut: Cut, found: list[Tensor | None]) -> list[Tensor | None]:
-        """A gradient at the shared maps as one at the maps that all of them come from."""
-        known = {id(maps): gradient for maps, gradient in zip(cut.shared, found, strict=True) if gradient is not None}
-        if known.keys() <= {id(maps) for maps in cut.common}:
-            return [known.get(id(maps)) for maps in cut.common]
-        at = [(maps, gradient) for maps, gradient in zip(cut.shared, found, strict=True) if gradient is not None]
-        return list(
-            torch.autograd.grad(
-                [maps for maps, _ in at], cut.common, [gradient for _, gradient in at], retain_graph=True,
-                allow_unused=True,
-            )
-        )  # fmt: skip
-
-    def _compare(self, part: _Part, common: dict[int, list[Tensor | None]]) -> None:
-        assert part.cut is not None
-        size = len(self.names)
-        if self.settings.at == "channels":
-            vectors = {i: by_channel(found, part.cut.common) for i, found in common.items()}
-            nothing = torch.zeros_like(next(iter(vectors.values())))
-            stacked = torch.stack([vectors.get(i, nothing) for i in range(size)])
-            self._channels = stacked if self._channels is None else self._channels + stacked
-        else:
-            self._gramian = self._gramian + gramian_of(common, size).to(self.device)
-        if self._recording:
-            for i, rows in part.rows.items():
-                for j, others in part.rows.items():
-                    self._together[i, j] += torch.isin(rows, others).sum()
-
-    def _images_together(self) -> Tensor:
-        """In how many of the step's images each pair of tasks is labelled, float [T, T]."""
-        return self.group.sum(self._together)
-
-    def _whole_gramian(self) -> Tensor:
-        """The Gramian of the step's gradients over all parts and processes, float [T, T]."""
-        size = len(self.names)
-        if self._rows:
-            return gramian_of(self._rows, size)
-        if self.settings.at == "channels":
-            width = self.group.largest(0 if self._channels is None else self._channels.shape[1])
-            if self._channels is None:  # this process has no image in the step
-                self._channels = torch.zeros(size, width, device=self.device)
-            total = self.group.sum(self._channels)
-            return total @ total.T
-        return self.group.sum(self._gramian)
+        if self._comparing:
+            self._gathered.take(part.cut, part.gradients)
+            if self.settings.at == "parameters":
+                part.gradients, part.cut = {}, None  # the graph is not needed any more
 
     def _finish_gradients(self, method: gradients.GradientMethod | None, scale: Tensor) -> None:
         assert method is not None
@@ -389,8 +331,8 @@ class Balance:
                 self._through_trunk(part, factors, number)
             return
         if self.settings.at == "parameters":
-            self._sum_rows()
-        whole = self._whole_gramian()
+            self._gathered.sum_rows(self._present)
+        whole = self._gathered.gramian()
         if self._measuring:
             self._gradient_scale.learn(whole, scale, self._present, self._mask)
         # The one place where the host waits for the device: everything further is small and done in float64.
@@ -404,8 +346,8 @@ class Balance:
         self._decided[alive] = factors[alive]
         self.factors = self._moved(factors.tolist())
         if self._recording:
-            self._record(whole, self._images_together())
-        if self._rows:
+            self._record(whole)
+        if self._gathered.rows:
             self._place(factors)
             return
         for number, part in enumerate(self._parts):
@@ -434,52 +376,18 @@ class Balance:
             total = total.add(one, alpha=factor)
         return total
 
-    def _to_parameters(self, part: _Part) -> None:
-        """Take each task's gradient through the trunk to the shared parameters, and add it to what is there of it."""
-        cut = part.cut
-        assert cut is not None
-        for i, found in part.gradients.items():
-            at = [(maps, gradient) for maps, gradient in zip(cut.shared, found, strict=True) if gradient is not None]
-            if not at:
-                continue
-            rows = torch.autograd.grad(
-                [maps for maps, _ in at], self._shared, [gradient for _, gradient in at], retain_graph=True,
-                allow_unused=True,
-            )  # fmt: skip
-            before = self._rows.get(i, [None] * len(rows))
-            self._rows[i] = [_plus(a, b) for a, b in zip(before, rows, strict=True)]
-        part.gradients, part.cut = {}, None  # the graph is not needed any more
-
-    def _sum_rows(self) -> None:
-        """The tasks' gradients at the parameters over all processes; zeros where a process has none."""
-        if self.group.world == 1:
-            return
-        for i in self._present:
-            own = self._rows.get(i, [None] * len(self._shared))
-            full = [torch.zeros_like(p) if g is None else g for p, g in zip(self._shared, own, strict=True)]
-            flat = self.group.sum(torch.cat([one.reshape(-1) for one in full]))
-            split = flat.split([one.numel() for one in full])
-            self._rows[i] = [one.view(p.shape) for one, p in zip(split, self._shared, strict=True)]
-
     def _place(self, factors: np.ndarray) -> None:
         """The parameters' gradients from the tasks', divided among the processes whose gradients are to be summed."""
         for k, parameter in enumerate(self._shared):
-            found = [(factors[i], rows[k]) for i, rows in self._rows.items() if rows[k] is not None]
+            found = [(factors[i], rows[k]) for i, rows in self._gathered.rows.items() if rows[k] is not None]
             if found:
                 combined = self._combined(found, (0, k)) / self.group.world
                 parameter.grad = combined if parameter.grad is None else parameter.grad + combined
 
-    def _record(self, gramian: Tensor, together: Tensor) -> None:
+    def _record(self, gramian: Tensor) -> None:
         gramian = gramian.detach().float().cpu()
         self.lengths = gramian.diagonal().clamp(min=0).sqrt()
         found = cosines(gramian)
-        if self._channels is None and not self._rows:
-            # Gradients that lie in different images are at right angles by that alone: nothing is known of conflict.
-            found[together.cpu() == 0] = torch.nan
+        if self._gathered.apart:  # where no image has both labels, nothing is known of conflict
+            found[self._gathered.together().cpu() == 0] = torch.nan
         self.cosines = found
-
-
-def _plus(one: Tensor | None, other: Tensor | None) -> Tensor | None:
-    if one is None or other is None:
-        return one if other is None else other
-    return one + other
