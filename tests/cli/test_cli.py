@@ -231,8 +231,40 @@ def test_tasks_of_one_name_are_told_apart_or_united() -> None:
     plan.add(suggestion("yolo", "train", ["z"]), Path("x"), Path())
     assert plan.tasks["objects"]["classes"] == ["a", "b", "c"]
     assert [source["tasks"] for source in plan.sources] == [["objects"], ["objects"], ["yolo_objects"]]
-    plan.leave_what_is_not_known()
     assert set(plan.tasks) == {"objects", "yolo_objects"}
+
+
+def test_init_asks_about_objects_what_their_annotations_tell(tmp_path: Path) -> None:
+    from oneglance.config import load_config
+
+    (tmp_path / "data").mkdir()
+    annotations = []
+    for number in range(12):
+        Image.new("RGB", (64, 64)).save(tmp_path / "data" / f"{number}.png")
+        annotations.append({
+            "id": number + 1, "image_id": number, "category_id": 3, "bbox": [8, 8, 32, 24], "num_keypoints": 1,
+            "segmentation": [[8, 8, 40, 8, 40, 32]], "keypoints": [10, 10, 2, 0, 0, 0],
+            "attributes": {"body colour": ("red", "blue")[number % 2]},
+        })  # fmt: skip
+    car = {"id": 3, "name": "sports car", "keypoints": ["left lamp", "right lamp"], "skeleton": [[1, 2]]}
+    images = [{"id": k, "file_name": f"{k}.png", "width": 64, "height": 64} for k in range(12)]
+    content = {"images": images, "annotations": annotations, "categories": [car]}
+    (tmp_path / "data" / "labels.json").write_text(json.dumps(content))
+    config = tmp_path / "a.yaml"
+    result = call("init", tmp_path / "data", "--out", config)
+    assert result.exit_code == 0, result.output
+    tasks = load_config(config).tasks
+    assert {name: (one.kind, one.on) for name, one in tasks.items()} == {
+        "objects": ("detection", "image"), "outline": ("mask", "objects"),
+        "sports_car_points": ("keypoints", "objects.sports car"),
+        "body_colour": ("classification", "objects.sports car"),
+    }  # fmt: skip
+    assert "  on: objects.sports car" in config.read_text()
+    checked = call("check", config)
+    assert checked.exit_code == 0, checked.output
+    assert "no problems" in checked.output
+    counts = {name: row.split() for row in checked.output.splitlines() for name in tasks if row.startswith(f"{name} ")}
+    assert counts["body_colour"][3:] == counts["sports_car_points"][3:], counts
 
 
 # --- check -------------------------------------------------------------------------------------------------

@@ -50,9 +50,6 @@ def init(
     plan = Plan()
     for suggestion in found:
         plan.add(suggestion, folder, out_file.parent)
-    plan.leave_what_is_not_known()
-    if not plan.sources:
-        raise OneglanceError(f"{folder}: what is there can't be trained for yet: {'; '.join(plan.left)}")
     out_file.parent.mkdir(parents=True, exist_ok=True)
     with out_file.open("x", encoding="utf-8") as file:
         file.write(plan.text(folder, _input_size(folder)))
@@ -116,22 +113,6 @@ class Plan:
             # The training part may lack a class that the validation part has.
             classes = [*known["classes"], *(c for c in task["classes"] if c not in known["classes"])]
             self.tasks[name] = {**known, "classes": classes}
-
-    def leave_what_is_not_known(self) -> None:
-        """Leave out tasks that this version can't be trained for, and sources that then have none."""
-        from oneglance.tasks import KINDS
-
-        for name, task in list(self.tasks.items()):
-            if task.get("kind") not in KINDS or task.get("on", "image") != "image":
-                on = f" on {task['on']}" if "on" in task else ""
-                self.left.append(f"task {name} ({task.get('kind')}{on}), which can't be trained for yet")
-                del self.tasks[name]
-        for source in self.sources:
-            kept = [name for name in source["tasks"] if name in self.tasks]
-            source["tasks"] = {n: source["tasks"][n] for n in kept} if isinstance(source["tasks"], dict) else kept
-        self.sources = [source for source in self.sources if source["tasks"]]
-        fed = {name for source in self.sources for name in source["tasks"]}
-        self.tasks = {name: task for name, task in self.tasks.items() if name in fed}
 
     def text(self, folder: Path, size: int) -> str:
         """The YAML, with comments."""
@@ -206,7 +187,7 @@ def _dump(data: Any) -> str:
         dumped: str = yaml.dump(
             value, Dumper=Plain, sort_keys=False, allow_unicode=True, width=math.inf, default_flow_style=None
         )
-        return dumped
+        return dumped.replace("'on': ", "on: ")  # quoted for readers of YAML 1.1, to whom it is true
 
     lines = []
     for line in text(data).splitlines():

@@ -20,7 +20,7 @@ from oneglance.annotations import FloatArray, Instance, Points, Record
 from oneglance.errors import OneglanceError, Problems
 from oneglance.formats import rle as runs
 from oneglance.formats.base import SourceSettings, Suggestion, WriteOptions
-from oneglance.formats.coco_file import as_key, as_list, is_pair, need_list, read_top, some
+from oneglance.formats.coco_file import as_key, as_list, need_list, read_top, skeleton_of, some
 from oneglance.formats.coco_recognise import recognise
 from oneglance.formats.coco_write import HOLDS, write
 from oneglance.formats.files import walk_images
@@ -171,11 +171,7 @@ class _Reader:
                 wrong = "names a point twice" if names else f"{str(given)[:40]!r} is not a list of names"
                 self.reading.problem(where, f"its `keypoints`: {wrong}; the points of {entry['name']} are unknown")
                 names = ()
-            # The skeleton counts points from 1; by name it outlives another order of points.
-            skeleton = [
-                [names[a - 1], names[b - 1]]
-                for a, b in (pair for pair in some(entry.get("skeleton")) if is_pair(pair, len(names)))
-            ]
+            skeleton = skeleton_of(entry.get("skeleton"), names)
             categories[as_key(entry["id"])] = _Category(entry["name"], names, skeleton)
         return categories
 

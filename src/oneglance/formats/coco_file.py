@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +25,11 @@ def some(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-def is_pair(pair: Any, count: int) -> bool:
-    """Whether a skeleton's entry names two of ``count`` points, counted from 1."""
-    return isinstance(pair, list) and len(pair) == 2 and all(type(p) is int and 1 <= p <= count for p in pair)
+def skeleton_of(value: Any, names: Sequence[str]) -> list[list[str]]:
+    """A category's skeleton by the points' names, which outlive another order of points; COCO counts them from 1."""
+    known = range(1, len(names) + 1)
+    pairs = [pair for pair in some(value) if isinstance(pair, list) and len(pair) == 2]
+    return [[names[a - 1], names[b - 1]] for a, b in pairs if type(a) is type(b) is int and a in known and b in known]
 
 
 def need_list(data: dict[str, Any], key: str, path: Path) -> list[Any]:

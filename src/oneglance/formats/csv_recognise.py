@@ -10,7 +10,7 @@ from typing import Any
 
 from oneglance.formats.base import Suggestion
 from oneglance.formats.files import is_image_name
-from oneglance.formats.recognition import SPLITS, files, flip_pairs, folders, images_in, relative_to
+from oneglance.formats.recognition import SPLITS, files, folders, images_in, mirror_note, points_task, relative_to
 
 _LOOK_ROWS = 5000
 _IDENTITY = frozenset({"identity", "person", "person_id", "who", "subject", "individual"})
@@ -62,7 +62,7 @@ def _look(path: Path, folder: Path) -> Suggestion | None:
         "image": header[at],
     }  # fmt: skip
     fields, tasks = _tasks(header, body, at, path, entry)
-    return Suggestion({**entry, "tasks": fields}, tasks) if tasks else None
+    return Suggestion({**entry, "tasks": fields}, tasks, mirror_note(tasks)) if tasks else None
 
 
 def _headerless(path: Path, folder: Path, rows: list[list[str]]) -> Suggestion | None:
@@ -119,7 +119,7 @@ def _tasks(
             tasks[name] = {"kind": "detection", "classes": [name]}
         else:
             fields[name] = spec
-            tasks[name] = {"kind": "keypoints", "points": names, "flip": flip_pairs(names)}
+            tasks[name] = points_task(names)
     for place, name in enumerate(header):
         values = [row[place].strip() for row in body]
         distinct = sorted({value for value in values if value})

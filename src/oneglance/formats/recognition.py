@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from oneglance.formats.base import Suggestion
 from oneglance.formats.files import is_image_name
@@ -86,6 +87,37 @@ def images_in(folder: Path, limit: int = LOOK) -> list[str]:
 def relative_to(path: Path, folder: Path) -> str:
     """``path`` as a YAML in ``folder`` would give it."""
     return os.path.relpath(path, folder).replace(os.sep, "/")
+
+
+def points_task(
+    points: Sequence[str],
+    on: str | None = None,
+    flip: Sequence[Sequence[str]] | None = None,
+    skeleton: Sequence[Sequence[str]] = (),
+) -> dict[str, Any]:
+    """A task that asks for named points, of the image or ``on`` objects.
+
+    ``flip``: the pairs that change places in a mirror, where the data say it; else the names may. Where neither does,
+    nothing is said of mirrors: that no points change places is not known, and the images are never mirrored.
+    """
+    task: dict[str, Any] = {"kind": "keypoints", **({"on": on} if on else {}), "points": list(points)}
+    pairs = flip_pairs(points) or None if flip is None else flip
+    if pairs is not None:
+        task["flip"] = [list(pair) for pair in pairs]
+    if skeleton:
+        task["skeleton"] = [list(pair) for pair in skeleton]
+    return task
+
+
+def mirror_note(tasks: Mapping[str, Mapping[str, Any]]) -> str:
+    """What is to be said of tasks whose points may change places in a mirror; "" where that is known."""
+    unknown = [name for name, task in tasks.items() if task["kind"] == "keypoints" and "flip" not in task]
+    if not unknown:
+        return ""
+    return (
+        f"{', '.join(unknown)}: which points change places in a mirror is not known, so these images are never "
+        "mirrored: give the pairs as `flip`, or `flip: []` if there are none"
+    )
 
 
 def flip_pairs(points: Sequence[str]) -> list[list[str]]:

@@ -15,11 +15,15 @@ from oneglance.formats.recognition import (
     by_distance,
     entries,
     files,
-    flip_pairs,
     folders,
     images_in,
+    mirror_note,
+    points_task,
     relative_to,
 )
+
+#: A `kpt_shape` of more points than that is a mistake.
+MOST_POINTS = 1000
 
 
 def recognise(folder: Path) -> list[Suggestion]:
@@ -45,32 +49,47 @@ def recognise(folder: Path) -> list[Suggestion]:
         }
         if labels.name in SPLITS:
             source["split"] = SPLITS[labels.name]
-        classes, note, points = [], "", 0
+        classes: list[str] = []
+        points: list[str] = []
+        notes: list[str] = []
+        flip: list[tuple[str, str]] | None = None
         if data is not None:
             path, content = data
             source["data"] = relative_to(path, folder)
             names = content["names"]
             classes = [str(name) for name in (names.values() if isinstance(names, dict) else names)]
-            shape = content.get("kpt_shape")
-            points = shape[0] if isinstance(shape, list) and shape and type(shape[0]) is int else 0
+            points, flip = _points(content)
         else:
             highest = max(_classes(texts[:2000]), default=0)
             classes = [f"class_{i}" for i in range(highest + 1)]
             source["names"] = classes
-            note = "there is no YAML with the classes' names: put yours in place of class_0, class_1, ..."
+            notes.append("there is no YAML with the classes' names: put yours in place of class_0, class_1, ...")
         tasks: dict[str, dict[str, Any]] = {"objects": {"kind": "detection", "classes": classes}}
         if points:
-            names = [f"p{i}" for i in range(points)]
-            tasks["points"] = {
-                "kind": "keypoints",
-                "on": "objects",
-                "points": names,
-                "flip": flip_pairs(names),
-            }
+            tasks["points"] = points_task(points, "objects", flip)
+            notes.append(mirror_note(tasks))
         elif any(width > 5 for width in widths):
             tasks["outline"] = {"kind": "mask", "on": "objects"}
-        found.append(Suggestion({**source, "tasks": list(tasks)}, tasks, note))
+        found.append(Suggestion({**source, "tasks": list(tasks)}, tasks, "; ".join(filter(None, notes))))
     return found
+
+
+def _points(content: dict[str, Any]) -> tuple[list[str], list[tuple[str, str]] | None]:
+    """The names of the points of an object (none where it has none), and the pairs that change places in a mirror, None
+    where the YAML doesn't say."""
+    shape, swapped = content.get("kpt_shape"), content.get("flip_idx")
+    if not isinstance(shape, list) or not shape or type(shape[0]) is not int or not 0 < shape[0] <= MOST_POINTS:
+        return [], None
+    count = shape[0]
+    names = content.get("kpt_names")
+    if isinstance(names, dict):
+        names = next(iter(names.values()), None)
+    points = [str(name) for name in names] if isinstance(names, list) else []
+    if not len(points) == len(set(points)) == count:
+        points = [f"p{i}" for i in range(count)]
+    if not isinstance(swapped, list) or sorted(map(str, swapped)) != sorted(map(str, range(count))):
+        return points, None
+    return points, [(points[i], points[other]) for i, other in enumerate(map(int, swapped)) if i < other]
 
 
 def _widths(texts: list[Path]) -> set[int]:
