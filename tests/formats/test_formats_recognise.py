@@ -128,3 +128,17 @@ def test_nothing_is_said_of_mirrors_where_a_table_names_points_by_numbers(tmp_pa
     assert task["kind"] == "keypoints"
     assert "flip" not in task
     assert "never mirrored" in found.note
+
+
+def test_rows_of_points_that_share_images_are_objects_with_points(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        image(tmp_path / f"{name}.jpg")
+    (tmp_path / "t.csv").write_text(
+        "image,x0,y0,x1,y1,x2,y2\na.jpg,1,2,3,4,5,2\na.jpg,1,2,3,4,5,2\nb.jpg,1,2,3,4,5,2\n"
+    )
+    (found,) = recognise(tmp_path)
+    assert found.tasks == {
+        "t": {"kind": "detection", "classes": ["t"]},
+        "t_points": {"kind": "keypoints", "on": "t", "points": ["p0", "p1", "p2"]},
+    }
+    assert list(found.source["tasks"]) == ["t", "t_points"]

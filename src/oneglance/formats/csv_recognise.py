@@ -117,6 +117,8 @@ def _tasks(
             # Several rows of one image: each is an object, and its points, where they are few, go round it.
             fields[name] = {**spec, "outline": 3 <= len(names) <= 8 and "visible" not in spec}
             tasks[name] = {"kind": "detection", "classes": [name]}
+            fields[f"{name}_points"] = {}  # read with the objects
+            tasks[f"{name}_points"] = points_task(names, name)
         else:
             fields[name] = spec
             tasks[name] = points_task(names)
