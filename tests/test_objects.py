@@ -145,10 +145,6 @@ def test_a_source_of_images_of_one_object_is_the_same_task(folder):
         ({"kind": "mask", "on": "objects.cat"}, "did you mean 'car'?"),
         ({"kind": "segmentation", "on": "objects", "classes": ["a", "b"]}, "can't be asked of objects"),
         ({"kind": "detection", "on": "objects", "classes": ["a"]}, "can't be asked of objects"),
-        (
-            {"kind": "classification", "on": "objects.car", "classes": ["a", "b"], "class_balanced": 0.9},
-            "can't be had of a task on objects yet",
-        ),
         ({"kind": "keypoints", "on": "objects", "points": 3, "sigmas": [0.1]}, "3 numbers above 0 are needed"),
     ],
 )

@@ -254,8 +254,6 @@ class Config(BaseModel):
         if kind.carrier is None:
             able = ", ".join(k for k, (_, one) in KINDS.items() if one.carrier is not None)
             raise ValueError(f"{where}: `kind: {task.kind}` can't be asked of objects; {able} can")
-        if getattr(task, "class_balanced", 0):
-            raise ValueError(f"tasks.{name}.class_balanced: can't be had of a task on objects yet; leave it out")
         for other, one in self.tasks.items():
             both = one is not task and one.kind == task.kind and one.parent == task.parent
             same = one.parent_class is None or task.parent_class is None or one.parent_class == task.parent_class

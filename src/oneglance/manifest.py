@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import accumulate
@@ -189,6 +190,19 @@ class Manifest:
         column = self.columns[task]
         parts = [labelled_rows(batch, task, column) for batch in self._batches]
         return np.concatenate([np.zeros(0, bool), *parts])
+
+    def attributes(self, where: OnObjects, rows: np.ndarray) -> Counter[str]:
+        """What the objects of these rows that carry such a label say of themselves: attributes as JSON, and how many
+        objects say just that. In Arrow; no record is made."""
+        counts: Counter[str] = Counter()
+        table = self.table.select([where.column])
+        for start in range(0, len(rows), BATCH_ROWS):
+            for chunk in table[where.column].take(pa.array(rows[start : start + BATCH_ROWS])).chunks:
+                items = pc.list_flatten(pc.struct_field(chunk, "items"))
+                said = pc.struct_field(items, "attributes").filter(carrying(items, where))
+                for one in said.value_counts().to_pylist():
+                    counts[one["values"]] += one["counts"]
+        return counts
 
     def fingerprint(self) -> str:
         """A hash of columns and rows, the same for the same content however it is chunked or stored."""

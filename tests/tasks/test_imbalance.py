@@ -1,5 +1,6 @@
 """Focal and class-balanced losses: what is easy counts less, what is rare more, and the mean stays."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,13 +8,14 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from oneglance.annotations import Label, Record, Tags
+from oneglance.annotations import Instance, Instances, Label, Record, Tags
 from oneglance.manifest import Column, Manifest
 from oneglance.tasks import (
     ClassificationSettings,
     DetectionSettings,
     SegmentationSettings,
     TaggingSettings,
+    columns_of,
     create_tasks,
 )
 from oneglance.tasks.base import Features, FeatureSpec
@@ -78,6 +80,47 @@ def test_tags_are_weighed_by_how_often_they_hold_where_they_are_known():
     outputs = head(Features(torch.zeros(2, 4, 2, 2), {}))
     targets = {"tags": torch.tensor([[1.0, 0.0], [0.0, 1.0]]), "known": torch.tensor([[True, False], [True, False]])}
     assert torch.isfinite(task.loss(outputs, targets)["tags"])
+
+
+def on_cars(*said: dict[str, str | float] | None, label: str = "car") -> list[Record]:
+    """An image for each of ``said``, with a car of these attributes (None: nobody looked), and one of another kind."""
+    box = np.array([0, 0, 9, 9], np.float32)
+    bus = Instance("bus", box, attributes={"t": "b", "wet": 1, "old": 1})
+    return [
+        Record(Path(f"{k}"), 8, 8, annotations={
+            "objects": None if one is None else Instances((Instance(label, box, attributes=one), bus))
+        })
+        for k, one in enumerate(said)
+    ]  # fmt: skip
+
+
+def object_task(settings):
+    tasks = create_tasks({"objects": DetectionSettings(classes=("car", "bus")), "t": settings})
+    return tasks["t"], columns_of(tasks)
+
+
+def test_classes_of_objects_are_weighed_by_the_objects_that_the_task_asks_about():
+    settings = ClassificationSettings(on="objects.car", classes=("a", "b"), class_balanced=0.9)
+    task, columns = object_task(settings)
+    crop = Record(Path("crop"), 8, 8, annotations={"t": Label("b")})
+    records = [*on_cars(*[{"t": "a"}] * 7, {"t": "b"}, {}, {"t": "?"}, None), crop, *on_cars({"t": "b"})]
+    manifest = Manifest.build([replace(r, path=Path(f"{k}")) for k, r in enumerate(records)], columns)
+    head = task.region_head(8).train()
+    task.learn_statistics(manifest, np.arange(len(records) - 1), head)  # the last is not to be trained on
+    np.testing.assert_allclose(head.class_weights, balanced_weights(np.array([7, 2]), 0.9), rtol=1e-6)
+    assert head(torch.zeros(3, 8, 14, 14))["class_weights"].shape == (3, 2)
+    assert "class_weights" not in head.eval()(torch.zeros(3, 8, 14, 14))
+
+
+def test_tags_of_objects_are_weighed_where_they_are_known():
+    settings = TaggingSettings(on="objects.car", classes=("wet", "old"), class_balanced=0.9)
+    task, columns = object_task(settings)
+    records = on_cars(*[{"wet": 0}] * 5, {"wet": 1, "old": "no"}, {"old": "perhaps"}, {})
+    manifest = Manifest.build(records, columns)
+    head = task.region_head(8)
+    task.learn_statistics(manifest, np.arange(len(records)), head)
+    expected = balanced_weights(np.array([[5, 1], [1, 0]]), 0.9)
+    np.testing.assert_allclose(head.class_weights, expected, rtol=1e-6)
 
 
 def test_easy_pixels_and_easy_cells_count_less_the_more_focal():

@@ -6,8 +6,9 @@ this contract: it hands a task the images that are labelled for it, and never a 
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, Literal, Protocol, Self, TypeVar, runtime_checkable
 
@@ -264,6 +265,16 @@ class Task(ABC, Generic[S]):
 
     def learn_statistics(self, manifest: Manifest, rows: np.ndarray, head: nn.Module) -> None:
         """Put into the new head's buffers what it must know of the training labels (means, frequencies)."""
+
+    def said_of_objects(self, manifest: Manifest, rows: np.ndarray) -> Iterator[tuple[Any, int]]:
+        """For a task on objects whose labels are attributes: those of these rows' objects, and how many have each."""
+        where = manifest.columns[self.name].of
+        if where is None or where.field != "attributes":
+            return
+        for text, count in manifest.attributes(where, rows).items():
+            label = self.of_object(Instance(where.label or "", attributes=json.loads(text)))
+            if label is not None:
+                yield label, count
 
     @property
     def mirrors(self) -> bool:

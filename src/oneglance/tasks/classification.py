@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Literal
 
@@ -18,7 +19,7 @@ from oneglance.errors import nearest
 from oneglance.manifest import Manifest
 from oneglance.tasks.base import Features, FeatureSpec, Outputs, Statement, Targets, Task
 from oneglance.tasks.charts import Chart, Matrix, Table, per_class, weighted_mean
-from oneglance.tasks.imbalance import ImbalanceSettings, balanced_weights, focal_factor
+from oneglance.tasks.imbalance import ImbalanceSettings, WeighedLogits, balanced_weights, focal_factor
 from oneglance.tasks.object_metric import AnswerMetric
 from oneglance.tasks.region_heads import RegionLinear
 
@@ -35,28 +36,18 @@ class ClassificationSettings(ImbalanceSettings):
     )
 
 
-class PooledLinear(nn.Module):
-    """The backbone's last map, averaged over the image, through dropout and one linear layer.
-
-    ``class_weights``: None, or float [...] of a class-balanced loss, known from the training labels.
-    """
-
-    class_weights: Tensor | None
+class PooledLinear(WeighedLogits):
+    """The backbone's last map, averaged over the image, through dropout and one linear layer."""
 
     def __init__(self, spec: FeatureSpec, outputs: int, dropout: float) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(spec.deep)
         self.dropout = nn.Dropout(dropout)
         self.linear = nn.Linear(spec.deep, outputs)
-        self.register_buffer("class_weights", None)
 
     def forward(self, features: Features) -> Outputs:
-        """``{"logits": float [n, outputs]}``; in training, where classes are weighed, also ``class_weights``."""
-        pooled = features.deep.mean((2, 3))
-        found = {"logits": self.linear(self.dropout(self.norm(pooled)))}
-        if self.training and self.class_weights is not None:
-            found["class_weights"] = self.class_weights.expand(len(pooled), *self.class_weights.shape)
-        return found
+        """See :meth:`WeighedLogits.outputs`."""
+        return self.outputs(self.linear(self.dropout(self.norm(features.deep.mean((2, 3))))))
 
 
 class Classification(Task[ClassificationSettings]):
@@ -72,17 +63,25 @@ class Classification(Task[ClassificationSettings]):
         return {"label": np.array(self.classes.index(annotation.name), np.int64)}
 
     def head(self, spec: FeatureSpec) -> nn.Module:
-        head = PooledLinear(spec, len(self.classes), self.settings.dropout)
+        return self._weighed(PooledLinear(spec, len(self.classes), self.settings.dropout))
+
+    def region_head(self, channels: int) -> nn.Module:
+        return self._weighed(RegionLinear(channels, len(self.classes), self.settings.dropout))
+
+    def _weighed(self, head: PooledLinear | RegionLinear) -> nn.Module:
         if self.settings.class_balanced:
             head.class_weights = torch.ones(len(self.classes))
         return head
 
     def learn_statistics(self, manifest: Manifest, rows: np.ndarray, head: nn.Module) -> None:
-        if self.settings.class_balanced and isinstance(head, PooledLinear):
-            names = manifest.table[self.name].take(pa.array(rows)).to_pylist()
-            counts = np.array([names.count(name) for name in self.classes])
+        """Weights float [C] of the classes, from the images and the objects of the training split."""
+        if self.settings.class_balanced and isinstance(head, WeighedLogits):
+            names = Counter(manifest.table[self.name].take(pa.array(rows)).to_pylist())
+            for label, count in self.said_of_objects(manifest, rows):
+                names[label.name] += count
+            counts = np.array([names[name] for name in self.classes])
             weights = balanced_weights(counts, self.settings.class_balanced)
-            head.class_weights = torch.from_numpy(weights).float().to(head.linear.weight.device)
+            head.class_weights = torch.from_numpy(weights).float().to(next(head.parameters()).device)
 
     @property
     def attributes(self) -> tuple[str, ...]:
@@ -97,9 +96,6 @@ class Classification(Task[ClassificationSettings]):
 
     def with_answer(self, item: Instance, answer: Label) -> Instance:
         return changed(item, {"attributes": {**item.attributes, self.attributes[0]: answer.name}})
-
-    def region_head(self, channels: int) -> nn.Module:
-        return RegionLinear(channels, len(self.classes), self.settings.dropout)
 
     def loss(self, outputs: Outputs, targets: Targets) -> dict[str, Tensor]:
         logits, label = outputs["logits"].float(), targets["label"]

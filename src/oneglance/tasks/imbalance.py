@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 
-from oneglance.tasks.base import TaskSettings
+from oneglance.tasks.base import Outputs, TaskSettings
 
 
 class FocalSettings(TaskSettings):
@@ -29,6 +29,26 @@ class ImbalanceSettings(FocalSettings):
         description="Class-balanced loss (Cui et al. 2019): the nearer to 1 (0.99, 0.9999), the more rare classes "
         "count; 0: all examples alike.",
     )
+
+
+class WeighedLogits(nn.Module):
+    """A head that gives each sample one row of logits, whose loss may weigh classes.
+
+    ``class_weights``: None, or float [...] of a class-balanced loss, known from the training labels.
+    """
+
+    class_weights: Tensor | None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("class_weights", None)
+
+    def outputs(self, logits: Tensor) -> Outputs:
+        """``{"logits": float [n, outputs]}``; in training, where classes are weighed, also ``class_weights``."""
+        found = {"logits": logits}
+        if self.training and self.class_weights is not None:
+            found["class_weights"] = self.class_weights.expand(len(logits), *self.class_weights.shape)
+        return found
 
 
 def focal_factor(chance: Tensor, gamma: float) -> Tensor:

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from oneglance.tasks.base import Outputs
+from oneglance.tasks.imbalance import WeighedLogits
 from oneglance.tasks.pyramid import conv_norm
 
 
@@ -22,7 +23,7 @@ class RegionVector(nn.Module):
         return pooled
 
 
-class RegionLinear(nn.Module):
+class RegionLinear(WeighedLogits):
     """One row of logits an object."""
 
     def __init__(self, channels: int, outputs: int, dropout: float) -> None:
@@ -33,8 +34,8 @@ class RegionLinear(nn.Module):
         self.linear = nn.Linear(2 * channels, outputs)
 
     def forward(self, features: Tensor) -> Outputs:
-        """``{"logits": float [R, outputs]}``."""
-        return {"logits": self.linear(self.dropout(self.norm(self.pool(features))))}
+        """See :meth:`WeighedLogits.outputs`."""
+        return self.outputs(self.linear(self.dropout(self.norm(self.pool(features)))))
 
 
 class RegionMaps(nn.Module):

@@ -88,11 +88,8 @@ class Regression(Task[RegressionSettings]):
             return
         # The column alone: a million whole records would take minutes.
         lists = [one for one in manifest.table[self.name].take(pa.array(rows)).to_pylist() if one is not None]
-        if self.settings.parent is not None:
-            for row in rows:
-                instances = manifest.record(int(row)).annotations.get(self.settings.parent)
-                asked = [self.of_object(i) for i in getattr(instances, "items", ()) if self.asks_about(i)]
-                lists += [one.values for one in asked if one is not None]
+        for one, count in self.said_of_objects(manifest, rows):
+            lists += [one.values] * count
         values = np.array(lists, np.float64).reshape(-1, len(self.settings.targets))
         known = np.isfinite(values)
         for k in range(values.shape[1]):

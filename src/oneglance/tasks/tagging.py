@@ -18,7 +18,7 @@ from oneglance.manifest import Manifest
 from oneglance.tasks.base import FeatureSpec, Outputs, Statement, Targets, Task, known_mask, masked_mean
 from oneglance.tasks.charts import Chart, Curves, Series, Table, mean_of_known, share, thinned
 from oneglance.tasks.classification import PooledLinear
-from oneglance.tasks.imbalance import ImbalanceSettings, balanced_weights, focal_factor
+from oneglance.tasks.imbalance import ImbalanceSettings, WeighedLogits, balanced_weights, focal_factor
 from oneglance.tasks.object_metric import AnswerMetric
 from oneglance.tasks.region_heads import RegionLinear
 
@@ -53,22 +53,30 @@ class Tagging(Task[TaggingSettings]):
         }
 
     def head(self, spec: FeatureSpec) -> nn.Module:
-        head = PooledLinear(spec, len(self.classes), self.settings.dropout)
+        return self._weighed(PooledLinear(spec, len(self.classes), self.settings.dropout))
+
+    def region_head(self, channels: int) -> nn.Module:
+        return self._weighed(RegionLinear(channels, len(self.classes), self.settings.dropout))
+
+    def _weighed(self, head: PooledLinear | RegionLinear) -> nn.Module:
         if self.settings.class_balanced:
             head.class_weights = torch.ones(len(self.classes), 2)
         return head
 
     def learn_statistics(self, manifest: Manifest, rows: np.ndarray, head: nn.Module) -> None:
-        """Weights float [C, 2] of a tag that fails and that holds, from the images where it is known."""
-        if self.settings.class_balanced and isinstance(head, PooledLinear):
+        """Weights float [C, 2] of a tag that fails and that holds, from the images and objects where it is known."""
+        if self.settings.class_balanced and isinstance(head, WeighedLogits):
             counts = np.zeros((len(self.classes), 2), np.int64)
-            for one in manifest.table[self.name].take(pa.array(rows)).to_pylist():
-                known = known_mask(one["annotated"], self.classes)
-                held = np.array([name in one["names"] for name in self.classes])
-                counts[:, 1] += known & held
-                counts[:, 0] += known & ~held
+            images = (one for one in manifest.table[self.name].take(pa.array(rows)).to_pylist() if one is not None)
+            said = [(one["names"], one["annotated"], 1) for one in images]
+            said += [(one.names, one.annotated, count) for one, count in self.said_of_objects(manifest, rows)]
+            for names, annotated, count in said:
+                known = known_mask(annotated, self.classes)
+                held = np.array([name in names for name in self.classes])
+                counts[:, 1] += count * (known & held)
+                counts[:, 0] += count * (known & ~held)
             weights = balanced_weights(counts, self.settings.class_balanced)
-            head.class_weights = torch.from_numpy(weights).float().to(head.linear.weight.device)
+            head.class_weights = torch.from_numpy(weights).float().to(next(head.parameters()).device)
 
     @property
     def attributes(self) -> tuple[str, ...]:
@@ -89,9 +97,6 @@ class Tagging(Task[TaggingSettings]):
     def with_answer(self, item: Instance, answer: Tags) -> Instance:
         said = {name: float(name in answer.names) for name in self.classes}
         return changed(item, {"attributes": {**item.attributes, **said}})
-
-    def region_head(self, channels: int) -> nn.Module:
-        return RegionLinear(channels, len(self.classes), self.settings.dropout)
 
     def loss(self, outputs: Outputs, targets: Targets) -> dict[str, Tensor]:
         logits, tags = outputs["logits"].float(), targets["tags"]
