@@ -5,7 +5,8 @@
 
 ``overhead``: some steps of the configuration, from its training images alone, without evaluation. ``proposal``: all
 together against all apart and against the proposal (the first of ``--seeds`` counts how many trainings each gets;
-``--every``: steps from look to look, 0 for the default).
+``--every``: steps from look to look, 0 for the default; ``--branches``: groups as branches from the map of this stride
+on are tested as well).
 Further arguments are overrides, such as train.epochs=2. Interrupted, the second goes on where it was.
 """
 
@@ -57,11 +58,16 @@ def overhead(example: str, overrides: list[str], rounds: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def proposal(example: str, overrides: list[str], seeds: int, groups: int, every: int, out: Path) -> dict[str, Any]:
-    """The proposal of one training, tested beside all together and all apart."""
-    folder = out / "affinity" / example
-    found = og.affinity(EXAMPLES / f"{example}.yaml", overrides, folder, every or None, groups=groups, say=print)
-    files = list(dict.fromkeys(found.files.values()))
+def proposal(
+    example: str, overrides: list[str], seeds: int, groups: int, every: int, branches: int, out: Path
+) -> dict[str, Any]:
+    """The proposal of one training, tested beside all together and all apart: as networks, and as branches."""
+    folder, config = out / "affinity" / example, EXAMPLES / f"{example}.yaml"
+    found = og.affinity(config, overrides, folder, every or None, groups=groups, say=print)
+    files = list(found.files.values())
+    if branches:
+        files += og.affinity(config, overrides, folder, every or None, groups=groups, branches=branches).files.values()
+    files = list(dict.fromkeys(files))
     tested = og.compare(*files, seeds=seeds, out=folder, say=print)
     rows: dict[str, dict[str, str]] = {}
     for one in tested.comparisons:
@@ -82,14 +88,15 @@ def proposal(example: str, overrides: list[str], seeds: int, groups: int, every:
 
 
 def main() -> None:
-    options = arguments(__doc__, which="overhead", example="recognition", rounds=3, groups=3, every=0)
+    options = arguments(__doc__, which="overhead", example="recognition", rounds=3, groups=3, every=0, branches=0)
     if options.which == "overhead":
         result = overhead(options.example, options.overrides, options.rounds)
         print(table({"looked at": {name: f"{result[name]:.2f}" for name in ("times plain, wall", "times plain, CPU")}}))
     else:
         result = proposal(
-            options.example, options.overrides, options.seeds[0] or 3, options.groups, options.every, options.out
-        )
+            options.example, options.overrides, options.seeds[0] or 3, options.groups, options.every, options.branches,
+            options.out,
+        )  # fmt: skip
     RESULTS.mkdir(exist_ok=True)
     name = f"affinity_{options.which}_{options.example}.json"
     (RESULTS / name).write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
