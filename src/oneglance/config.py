@@ -27,6 +27,7 @@ from oneglance.data.mixing import MixingSettings
 from oneglance.errors import OneglanceError, nearest
 from oneglance.formats import FORMATS
 from oneglance.formats.base import SourceSettings
+from oneglance.manifest import FIXED
 from oneglance.network.sharing.settings import MEANS, SHARED, SharingSettings, groups_of
 from oneglance.network.trunk import TrunkSettings
 from oneglance.tasks import KINDS
@@ -37,6 +38,15 @@ from oneglance.training.settings import TrainSettings
 MAX_YAML_BYTES = 1_000_000
 #: A network keeps its heads in such a dictionary, whose own attributes (`values`, `type`) can't be names of tasks.
 _NO_TASKS = nn.ModuleDict()
+
+
+def is_task_name(name: str) -> bool:
+    """Whether a task may be called so."""
+    return bool(re.fullmatch(r"\w[\w-]*", name)) and not _is_reserved(name)
+
+
+def _is_reserved(name: str) -> bool:
+    return hasattr(_NO_TASKS, name) or name in FIXED
 
 
 class _Loader(yaml.SafeLoader):
@@ -128,8 +138,10 @@ class Config(BaseModel):
         for name, task in self.tasks.items():
             if not re.fullmatch(r"\w[\w-]*", name):
                 raise ValueError(f"tasks: a task's name is made of letters, digits, _ and -; {name!r} is not")
-            if hasattr(_NO_TASKS, name):
-                raise ValueError(f"tasks: {name!r} means something to the network itself; call the task {name + '_'!r}")
+            if _is_reserved(name):
+                raise ValueError(
+                    f"tasks: {name!r} means something to the network or the manifest; call the task {name + '_'!r}"
+                )
             if task.freeze and self.train.start is None:
                 raise ValueError(
                     f"tasks.{name}.freeze: its head would stay random; give the run that trained it as train.start"

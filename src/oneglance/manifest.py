@@ -29,6 +29,7 @@ from oneglance.rows import ARROW_TYPES, to_records, to_row
 VERSION = 1
 BATCH_ROWS = 2048
 
+#: The columns that every manifest has, beside one for each task.
 _FIXED = [
     ("path", pa.string()),
     ("width", pa.int32()),
@@ -38,6 +39,7 @@ _FIXED = [
     ("group", pa.string()),
     ("extra", pa.string()),
 ]
+FIXED = frozenset(name for name, _ in _FIXED)
 
 
 @dataclass(frozen=True)
@@ -195,13 +197,14 @@ class Manifest:
         """What the objects of these rows that carry such a label say of themselves: attributes as JSON, and how many
         objects say just that. In Arrow; no record is made."""
         counts: Counter[str] = Counter()
-        table = self.table.select([where.column])
-        for start in range(0, len(rows), BATCH_ROWS):
-            for chunk in table[where.column].take(pa.array(rows[start : start + BATCH_ROWS])).chunks:
-                items = pc.list_flatten(pc.struct_field(chunk, "items"))
-                said = pc.struct_field(items, "attributes").filter(carrying(items, where))
-                for one in said.value_counts().to_pylist():
-                    counts[one["values"]] += one["counts"]
+        wanted = np.zeros(len(self), bool)
+        wanted[rows] = True
+        for start, batch in zip(self._starts, self._batches, strict=True):
+            lists = pc.struct_field(batch[where.column], "items")
+            items, of = pc.list_flatten(lists), pc.list_parent_indices(lists).to_numpy(zero_copy_only=False)
+            has = pc.and_(carrying(items, where), pa.array(wanted[start : start + batch.num_rows][of]))
+            for one in pc.struct_field(items, "attributes").filter(has).value_counts().to_pylist():
+                counts[one["values"]] += one["counts"]
         return counts
 
     def fingerprint(self) -> str:

@@ -213,7 +213,7 @@ class Balance:
                     self._record(whole)
         else:
             self._finish_gradients(self.by_gradients, scale)
-        self._parts = []
+        self._parts, self._gathered.rows = [], {}  # as large as the shared weights, for each task
         return (self.factors * scaled).sum().detach()
 
     def end_epoch(self) -> None:

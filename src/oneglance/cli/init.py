@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import os
+import re
+from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 GLANCE = 64
 #: Lists in the YAML are written in lines of so many characters at most.
 WIDTH = 100
+#: Formats whose files name a class only where one is: what a source never shows, its people may not have looked for.
+_NAME_NO_CLASSES = ("voc", "labelme")
 
 
 def init(
@@ -50,12 +54,14 @@ def init(
     plan = Plan()
     for suggestion in found:
         plan.add(suggestion, folder, out_file.parent)
+    if not plan.sources:
+        raise OneglanceError(f"{folder}: nothing there can be trained by: {'; '.join(plan.left)}")
+    plan.finish()
     out_file.parent.mkdir(parents=True, exist_ok=True)
     with out_file.open("x", encoding="utf-8") as file:
         file.write(plan.text(folder, _input_size(folder)))
     for source in plan.sources:
-        where = source.get("labels") or source.get("images") or source.get("root") or folder
-        where = ", ".join(map(str, where)) if isinstance(where, list) else where
+        where = _where(source, folder)
         split = f" ({source['split']})" if source.get("split") else ""
         say(f"{source['format']} in {where}{split}: {', '.join(source['tasks'])}", "found", "bold")
     for note in dict.fromkeys(plan.notes):
@@ -74,38 +80,50 @@ class Plan:
         self.sources: list[dict[str, Any]] = []
         self.notes: list[str] = []
         self.left: list[str] = []
+        self._found: list[Suggestion] = []
+        #: By source, the detection tasks with the classes that its own labels name.
+        self._own: list[dict[str, list[str]]] = []
 
     def add(self, suggestion: Suggestion, folder: Path, yaml_folder: Path) -> None:
         """Take in one data set that was found."""
+        if not suggestion.tasks:
+            self.left.append(suggestion.note)
+            return
         source = dict(suggestion.source)
-        for other in self.sources:
-            same = all(other.get(key) == source.get(key) for key in ("format", "images", "split", "root_found"))
-            if same and "images" in source and set(source["tasks"]) <= set(other["tasks"]):
-                self.left.append(f"{source.get('labels')}: the same images and tasks as {other.get('labels')}")
-                return
-        names = {name: self._name(name, task, source["format"]) for name, task in suggestion.tasks.items()}
-        for name, task in suggestion.tasks.items():
+        if twin := next((one for one in self._found if _same_labels(one, suggestion)), None):
+            says = "speaks of the same images and asks the same"
+            self.left.append(f"{_where(source, folder)}: {says} as {_where(twin.source, folder)}")
+            return
+        self._found.append(suggestion)
+        names: dict[str, str] = {}
+        # Tasks on objects after those that find them, whose names they need.
+        for name, task in sorted(suggestion.tasks.items(), key=lambda item: "on" in item[1]):
             if "pairs" in task:
                 task = task | {"pairs": _from_yaml(folder / task["pairs"], yaml_folder)}
-            self._task(names[name], {**task, **_renamed_on(task, names)})
+            task = task | _renamed_on(task, names)
+            names[name] = self._name(name, task, source["format"])
+            self._task(names[name], task)
         if isinstance(source["tasks"], dict):
             source["tasks"] = {names.get(name, name): value for name, value in source["tasks"].items()}
         else:
             source["tasks"] = [names.get(name, name) for name in source["tasks"]]
         root = _from_yaml(folder / source.pop("root", ""), yaml_folder)
         self.sources.append({"format": source.pop("format"), "root": root, **source})
+        found = {names[name]: one["classes"] for name, one in suggestion.tasks.items() if one["kind"] == "detection"}
+        self._own.append(found)
         if suggestion.note:
             self.notes.append(suggestion.note)
 
     def _name(self, name: str, task: dict[str, Any], format_name: str) -> str:
-        """The task's name, another one where it is taken by a task that is not the same."""
-        known = self.tasks.get(name)
-        if known is None or _mergeable(known, task):
-            return name
-        for other in (f"{format_name}_{name}", *(f"{name}_{k}" for k in range(2, 1000))):
-            if other not in self.tasks or _mergeable(self.tasks[other], task):
-                return other
-        raise AssertionError("a thousand tasks of one name")
+        """A name that a task may have, and that no other one has that is not the same."""
+        from oneglance.config import is_task_name
+
+        name = re.sub(r"\W+", "_", name).strip("_") or "task"
+        for one in chain((name, f"{format_name}_{name}"), (f"{name}_{k}" for k in count(2))):
+            known = self.tasks.get(one)
+            if is_task_name(one) and (known is None or _mergeable(known, task)):
+                return one
+        raise AssertionError("the numbers came to an end")
 
     def _task(self, name: str, task: dict[str, Any]) -> None:
         known = self.tasks.setdefault(name, task)
@@ -114,10 +132,37 @@ class Plan:
             classes = [*known["classes"], *(c for c in task["classes"] if c not in known["classes"])]
             self.tasks[name] = {**known, "classes": classes}
 
+    def finish(self) -> None:
+        """Say what only all of it together shows."""
+        from oneglance.config import parse_config
+        from oneglance.formats.recognition import mirror_note
+
+        self._say_who_looked_for_what()
+        self.notes += [note for note in [mirror_note(self.tasks)] if note]
+        try:
+            parse_config({"tasks": self.tasks, "sources": self.sources}, "this configuration")
+        except OneglanceError as error:
+            self.notes.append(f"it can't be trained by as it is: {error}")
+
+    def _say_who_looked_for_what(self) -> None:
+        """Write down the classes that a source's own labels name, where they are united with those of others: somebody
+        else's classes may not have been looked for. Splits of one data set are labelled alike."""
+        for source, own in zip(self.sources, self._own, strict=True):
+            if source["format"] not in _NAME_NO_CLASSES or "split" in source:
+                continue
+            for name, classes in own.items():
+                if set(classes) != set(self.tasks[name]["classes"]):
+                    source["annotated"] = classes
+                    self.notes.append(
+                        f"{source.get('labels') or source['root']}: only {', '.join(classes)} occur there, and the "
+                        "other classes are unknown in its images; delete `annotated` if they were looked for as well"
+                    )
+
     def text(self, folder: Path, size: int) -> str:
         """The YAML, with comments."""
-        notes = "".join(f"# NOTE: {note}\n" for note in dict.fromkeys(self.notes))
-        left = "".join(f"# Left out: {one}\n" for one in self.left)
+        # What strangers' files say may have lines of its own.
+        notes = "".join(f"# NOTE: {' '.join(note.split())}\n" for note in dict.fromkeys(self.notes))
+        left = "".join(f"# Left out: {' '.join(one.split())}\n" for one in self.left)
         return _TEXT.format(
             folder=folder,
             notes=notes + left,
@@ -159,6 +204,20 @@ train:
 def _from_yaml(path: Path, yaml_folder: Path) -> str:
     """A path as a YAML in ``yaml_folder`` gives it."""
     return os.path.relpath(path, yaml_folder or ".").replace(os.sep, "/")
+
+
+def _same_labels(one: Suggestion, other: Suggestion) -> bool:
+    """Whether two suggestions ask the same of the same images (most of them), in one format: the same labels twice."""
+    if any(one.source.get(key) != other.source.get(key) for key in ("format", "images", "split", "root")):
+        return False
+    asks = all(other.tasks.get(name) == task or name not in other.tasks for name, task in one.tasks.items())
+    shared = len(one.stems & other.stems) > 0.5 * max(1, min(len(one.stems), len(other.stems)))
+    return asks and shared and other.tasks.keys() <= one.tasks.keys()
+
+
+def _where(source: dict[str, Any], folder: Path) -> str:
+    where = source.get("labels") or source.get("images") or source.get("root") or folder
+    return ", ".join(map(str, where)) if isinstance(where, list) else str(where)
 
 
 def _mergeable(one: dict[str, Any], other: dict[str, Any]) -> bool:

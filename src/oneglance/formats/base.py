@@ -138,10 +138,13 @@ class WriteOptions(BaseModel):
 
 @dataclass(frozen=True)
 class Suggestion:
-    """A data set found in a folder: a ``source`` entry for the YAML, the ``tasks`` it can serve, and a
-    ``note``.
+    """A data set found in a folder: a ``source`` entry for the YAML, the ``tasks`` it can serve, and a ``note``.
+
+    Without tasks, the note says why nothing can be asked of what was found. ``stems``: names without suffix of images
+    that the labels speak of, as many as were looked at.
     """
 
     source: dict[str, Any]
     tasks: dict[str, dict[str, Any]] = field(default_factory=dict)
     note: str = ""
+    stems: frozenset[str] = frozenset()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from itertools import chain, count, product
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -14,109 +14,161 @@ from oneglance.errors import OneglanceError
 from oneglance.formats.base import Suggestion
 from oneglance.formats.coco_file import as_key, skeleton_of, some
 from oneglance.formats.files import MEGABYTE, read_json
-from oneglance.formats.recognition import by_distance, folders, json_files, mirror_note, points_task, relative_to
+from oneglance.formats.image_folders import ImageFolders
+from oneglance.formats.recognition import SPLITS, free_key, json_files, points_task, relative_to
 
-#: So many annotations are looked at for outlines, and so many values an attribute that sorts objects may have.
-OUTLINES, MOST_VALUES = 100, 200
-#: Stands for values that are no text.
-NO_TEXT = "\0"
+#: So many values an attribute that sorts objects may have, and so often most of them occur.
+MOST_VALUES, OFTEN = 200, 5
+#: Attributes by which tools keep their books.
+_BOOKS = frozenset({"occluded", "truncated", "difficult", "outside", "keyframe", "iscrowd", "is_crowd", "rotation"})
+#: Values by which tools say that nothing was said.
+_UNSAID = frozenset({"", "__undefined__", "undefined", "unknown", "n/a", "na", "nan", "null"})
+
+
+@dataclass
+class _Attribute:
+    """How often each text occurs, how many values are true or false or numbers, and the classes that have it."""
+
+    texts: Counter[str] = field(default_factory=Counter)
+    flags: Counter[bool] = field(default_factory=Counter)
+    numbers: int = 0
+    classes: dict[str, None] = field(default_factory=dict)
+
+    def add(self, value: Any, label: str) -> None:
+        """Another object's value."""
+        if value is None or (isinstance(value, str) and value.strip().lower() in _UNSAID):
+            return
+        self.classes[label] = None
+        if isinstance(value, bool):
+            self.flags[value] += 1
+        elif isinstance(value, str):
+            self.texts[value] += 1
+        else:
+            self.numbers += 1
+
+    def join(self, other: _Attribute) -> None:
+        """Take in what another file has of it."""
+        self.texts += other.texts
+        self.flags += other.flags
+        self.numbers += other.numbers
+        self.classes |= other.classes
+
+    @property
+    def sorts(self) -> bool:
+        """Whether it is a text by which objects are sorted: of a few values, most of which come again and again."""
+        often = sum(count for count in self.texts.values() if count >= OFTEN)
+        few = 2 <= len(self.texts) <= MOST_VALUES and often >= 0.9 * self.texts.total()
+        return few and self.texts.total() > 10 * (self.numbers + self.flags.total())
+
+    @property
+    def holds_or_not(self) -> bool:
+        """Whether it is true of some objects and false of others."""
+        return len(self.flags) == 2 and not self.texts and not self.numbers
+
+
+@dataclass(eq=False)
+class _File:
+    """What a JSON has, its annotations apart: their classes, and what they tell of objects.
+
+    ``points``: by class, the names of its points and its skeleton, where an annotation has some.
+    """
+
+    path: Path
+    images: dict[Any, str]
+    classes: list[str]
+    outlined: bool
+    points: dict[str, tuple[list[str], list[list[str]]]]
+    attributes: dict[str, _Attribute]
+
+
+@dataclass(eq=False)
+class _Source:
+    """JSONs that speak of the images of one folder and are of one split."""
+
+    folder: Path
+    split: str | None
+    files: list[_File] = field(default_factory=list)
+
+    def takes(self, other: _File) -> bool:
+        """Whether its annotations can be put together with those that are here: one number is one image."""
+        return all(
+            one.images[key] == other.images[key] for one in self.files for key in one.images.keys() & other.images
+        )
 
 
 def recognise(folder: Path) -> list[Suggestion]:
-    """COCO JSONs in the folder (or one or two below), each with the image folder that holds its first
-    image.
-    """
-    suggestions: dict[str, Suggestion] = {}
-    candidates = folders(folder)
+    """COCO JSONs in the folder (or one or two below), each with the image folder that holds its images."""
+    places = ImageFolders(folder)
+    sources: list[_Source] = []
+    found: list[Suggestion] = []
     for path in json_files(folder):
         try:
             data = read_json(path, 512 * MEGABYTE)
         except OneglanceError:
             continue
-        if not isinstance(data, dict) or not all(
-            isinstance(data.get(key), list) for key in ("images", "annotations", "categories")
-        ):
+        keys = ("images", "annotations", "categories")
+        if not isinstance(data, dict) or not all(isinstance(data.get(key), list) for key in keys):
             continue
-        images = _image_folder(by_distance(candidates, path.parent), data["images"])
-        tasks = _tasks(data["categories"], data["annotations"])
-        if images is None or not tasks:
+        if any(isinstance(one, dict) and "segments_info" in one for one in data["annotations"]):
+            continue  # panoptic: its annotations are no objects
+        name = relative_to(path, folder)
+        file = _read(path, data)
+        images = places.of_names(file.images.values(), path)
+        wrong = ""
+        if images is None:
+            shown = next(iter(file.images.values()), "none")
+            wrong = f"its images ({shown[:60]!r}, ...) are in no folder here"
+        elif not file.classes or not data["annotations"]:
+            wrong = "it has no annotations, and whether somebody looked for objects is not known"
+        if wrong or images is None:
+            found.append(Suggestion({"format": "coco", "labels": name, "tasks": []}, {}, f"{name}: {wrong}"))
             continue
         split = _split_of(path.stem)
-        key = f"{images} {split}"
-        source = suggestions.get(key)
-        labels = relative_to(path, folder)
-        if source is None:
-            entry: dict[str, Any] = {
-                "format": "coco",
-                "images": relative_to(images, folder),
-                "labels": labels,
-            }
-            if split:
-                entry["split"] = split
-            suggestions[key] = Suggestion({**entry, "tasks": list(tasks)}, tasks, mirror_note(tasks))
-            continue
-        before = source.source["labels"]
-        merged = {**tasks, **source.tasks}
-        if len(tasks["objects"]["classes"]) > len(merged["objects"]["classes"]):
-            merged["objects"] = tasks["objects"]
-        entry = {**source.source, "labels": [*(before if isinstance(before, list) else [before]), labels]}
-        suggestions[key] = Suggestion({**entry, "tasks": list(merged)}, merged, mirror_note(merged))
-    return list(suggestions.values())
+        at = next((s for s in sources if (s.folder, s.split) == (images, split) and s.takes(file)), None)
+        if at is None:
+            sources.append(at := _Source(images, split))
+        at.files.append(file)
+    for together in _data_sets(sources):
+        found += _suggestions(folder, together)
+    return found
 
 
-def _tasks(categories: list[Any], annotations: list[Any]) -> dict[str, dict[str, Any]]:
-    """What can be asked: where the objects are, and of each what its annotations tell. Nothing without a category."""
-    names = _class_names(categories, annotations)
-    if not names:
-        return {}
-    tasks: dict[str, dict[str, Any]] = {"objects": {"kind": "detection", "classes": names}}
-    if any(isinstance(a, dict) and _has_outline(a) for a in annotations[:OUTLINES]):
-        tasks["outline"] = {"kind": "mask", "on": "objects"}
-    for category in categories:
-        if isinstance(category, dict) and category.get("name") in names and some(category.get("keypoints")):
-            points = [str(name) for name in category["keypoints"]]
-            if len(set(points)) == len(points):
-                skeleton = skeleton_of(category.get("skeleton"), points)
-                name = _free(f"{category['name']}_points", tasks)
-                tasks[name] = points_task(points, f"objects.{category['name']}", skeleton=skeleton)
-    of = {
-        category["id"]: category["name"] for category in categories if isinstance(category, dict) and _named(category)
-    }
-    for attribute, values in _attributes(annotations, of).items():
-        label, *others = values.classes
-        tasks[_free(attribute, tasks)] = {
-            "kind": "classification", "on": "objects" if others else f"objects.{label}", "attribute": attribute,
-            "classes": sorted(values.counts),
-        }  # fmt: skip
-    return tasks
-
-
-@dataclass
-class _Attribute:
-    """How often each value occurs, and the classes of the objects that have one."""
-
-    counts: Counter[str] = field(default_factory=Counter)
-    classes: dict[str, None] = field(default_factory=dict)
-
-
-def _attributes(annotations: list[Any], of: dict[Any, str]) -> dict[str, _Attribute]:
-    """The attributes that sort objects: texts of two or more values, each of which comes again and again."""
-    found: dict[str, _Attribute] = {}
-    for entry in annotations:
-        given = entry.get("attributes") if isinstance(entry, dict) else None
-        label = of.get(as_key(entry.get("category_id"))) if isinstance(given, dict) else None
-        if given is None or label is None:
-            continue
-        for name, value in given.items():
-            if value is None or value == "":  # nobody said it
-                continue
-            one = found.setdefault(str(name), _Attribute())
-            one.classes[label] = None
-            one.counts[value if isinstance(value, str) else NO_TEXT] += 1
-    return {
-        name: one for name, one in found.items()
-        if NO_TEXT not in one.counts and 2 <= len(one.counts) <= min(MOST_VALUES, one.counts.total() / 5)
+def _read(path: Path, data: dict[str, Any]) -> _File:
+    images = {
+        as_key(one.get("id")): one["file_name"]
+        for one in data["images"] if isinstance(one, dict) and isinstance(one.get("file_name"), str)
     }  # fmt: skip
+    annotations = [one for one in data["annotations"] if isinstance(one, dict)]
+    known = [one for one in data["categories"] if isinstance(one, dict) and isinstance(one.get("name"), str)]
+    of: dict[Any, str] = {}
+    for one in known:
+        of.setdefault(as_key(one.get("id")), one["name"])
+    alone = [one for one in annotations if one.get("iscrowd") not in (1, True)]
+    attributes: dict[str, _Attribute] = {}
+    shown: set[str] = set()
+    for one in alone:
+        label = of.get(as_key(one.get("category_id")))
+        if label is None:
+            continue
+        if any(value for value in some(one.get("keypoints"))[2::3]):
+            shown.add(label)
+        given = one.get("attributes")
+        for name, value in given.items() if isinstance(given, dict) else ():
+            attributes.setdefault(name, _Attribute()).add(value, label)
+    points: dict[str, tuple[list[str], list[list[str]]]] = {}
+    for one in known:
+        names = [str(name) for name in some(one.get("keypoints"))]
+        if one["name"] in shown and len(set(names)) == len(names) > 0:
+            points.setdefault(one["name"], (names, skeleton_of(one.get("skeleton"), names)))
+    return _File(path, images, _classes(known, annotations), any(map(_has_outline, alone)), points, attributes)
+
+
+def _classes(categories: list[dict[str, Any]], annotations: list[dict[str, Any]]) -> list[str]:
+    """The categories' names, without one that is only the heading of others and marks nothing (Roboflow's number 0)."""
+    headings = {str(c.get("supercategory")) for c in categories if c.get("supercategory") not in (None, c["name"])}
+    used = {as_key(a.get("category_id")) for a in annotations}
+    names = [c["name"] for c in categories if c["name"] not in headings or as_key(c.get("id")) in used]
+    return list(dict.fromkeys(names or [c["name"] for c in categories]))
 
 
 def _has_outline(annotation: dict[str, Any]) -> bool:
@@ -124,7 +176,7 @@ def _has_outline(annotation: dict[str, Any]) -> bool:
     shape = annotation.get("segmentation")
     if isinstance(shape, dict):
         return True
-    parts = [list(map(str, part)) for part in some(shape) if isinstance(part, list)]
+    parts = [list(map(str, part)) for part in some(shape) if isinstance(part, list) and part]
     return any(not _is_rectangle(list(zip(part[::2], part[1::2], strict=False))) for part in parts)
 
 
@@ -133,32 +185,84 @@ def _is_rectangle(corners: list[tuple[str, str]]) -> bool:
     return len(columns) == len(rows) == 2 and set(corners) == set(product(columns, rows))
 
 
-def _free(text: str, tasks: Mapping[str, Any]) -> str:
-    """A name that a task may have, and no other one has."""
-    name = re.sub(r"\W+", "_", text).strip("_") or "task"
-    return next(one for one in chain([name], (f"{name}_{k}" for k in count(2))) if one not in tasks)
+def _data_sets(sources: Sequence[_Source]) -> list[list[_Source]]:
+    """Sources that have a class in common are parts of one data set; where they name splits, they are anyway."""
+    parts: list[tuple[set[str], list[_Source]]] = []
+    for source in sources:
+        classes = {name for file in source.files for name in file.classes}
+        same = [part for part in parts if part[0] & classes or _are_splits([*part[1], source])]
+        joined = (classes.union(*(part[0] for part in same)), [one for part in same for one in part[1]] + [source])
+        parts = [part for part in parts if part not in same] + [joined]
+    return [part[1] for part in parts]
 
 
-def _named(category: dict[str, Any]) -> bool:
-    return isinstance(category.get("name"), str) and as_key(category.get("id")) is not None
+def _are_splits(sources: Sequence[_Source]) -> bool:
+    """Whether these are different splits, of one folder of annotations."""
+    splits = [source.split for source in sources]
+    folders = {file.path.parent for source in sources for file in source.files}
+    return None not in splits and len(set(splits)) == len(splits) and len(folders) == 1
 
 
-def _class_names(categories: list[Any], annotations: list[Any]) -> list[str]:
-    """The categories' names, without one that is only the heading of others and marks nothing (Roboflow's number 0)."""
-    known = [c for c in categories if isinstance(c, dict) and isinstance(c.get("name"), str)]
-    headings = {c.get("supercategory") for c in known if c.get("supercategory") != c["name"]}
-    used = {as_key(a.get("category_id")) for a in annotations if isinstance(a, dict)}
-    return [c["name"] for c in known if c["name"] not in headings or c.get("id") in used] or [c["name"] for c in known]
+def _suggestions(folder: Path, sources: Sequence[_Source]) -> list[Suggestion]:
+    """A suggestion a source of one data set; the tasks are those of all of it."""
+    files = [file for source in sources for file in source.files]
+    classes = list(dict.fromkeys(name for file in files for name in file.classes))
+    tasks: dict[str, dict[str, Any]] = {"objects": {"kind": "detection", "classes": classes}}
+    #: By task, the files that have labels for it.
+    having: dict[str, list[_File]] = {"objects": files}
+
+    def add(name: str, task: dict[str, Any], of: Iterable[_File]) -> None:
+        key = free_key(name, tasks)
+        tasks[key], having[key] = task, list(of)
+
+    if outlined := [file for file in files if file.outlined]:
+        add("outline", {"kind": "mask", "on": "objects"}, outlined)
+    for label in dict.fromkeys(label for file in files for label in file.points):
+        mine = [file for file in files if label in file.points]
+        names = mine[0].points[label][0]
+        alike = [file for file in mine if set(file.points[label][0]) == set(names)]
+        skeleton = next((found for file in alike if (found := file.points[label][1])), [])
+        add(f"{label}_points", points_task(names, f"objects.{label}", skeleton=skeleton), alike)
+    unasked, tags = [], []
+    attributes: dict[str, _Attribute] = {}
+    for file in files:
+        for name, attribute in file.attributes.items():
+            attributes.setdefault(name, _Attribute()).join(attribute)
+    for name, one in attributes.items():
+        mine = [file for file in files if name in file.attributes and file.attributes[name].classes]
+        on = "objects" if len(one.classes) > 1 else f"objects.{next(iter(one.classes), '')}"
+        if not name.strip() or name.lower() in _BOOKS or not one.classes:
+            continue
+        if one.sorts:
+            task = {"kind": "classification", "on": on, "attribute": name, "classes": sorted(one.texts)}
+            add(name, task, mine)
+        elif one.holds_or_not:
+            tags.append(name)
+        else:
+            unasked.append(name)
+    if tags:
+        mine = [file for file in files if any(name in file.attributes for name in tags)]
+        add("tags", {"kind": "tagging", "on": "objects", "classes": tags}, mine)
+    note = f"attributes that are numbers or many texts are not asked for: {', '.join(unasked)}" if unasked else ""
+    return [_suggestion(folder, source, tasks, having, note) for source in sources]
 
 
-def _image_folder(candidates: list[Path], images: list[Any]) -> Path | None:
-    names = [entry["file_name"] for entry in images[:20] if isinstance(entry, dict) and entry.get("file_name")]
-    for candidate in candidates:
-        if any((candidate / str(name)).is_file() for name in names[:20]):
-            return candidate
-    return None
+def _suggestion(
+    folder: Path, source: _Source, tasks: dict[str, dict[str, Any]], having: dict[str, list[_File]], note: str
+) -> Suggestion:
+    labels = [relative_to(file.path, folder) for file in source.files]
+    entry: dict[str, Any] = {
+        "format": "coco",
+        "images": relative_to(source.folder, folder),
+        "labels": labels if len(labels) > 1 else labels[0],
+    }
+    if source.split:
+        entry["split"] = source.split
+    own = [name for name, files in having.items() if any(file in files for file in source.files)]
+    stems = frozenset(Path(name).stem for file in source.files for name in file.images.values())
+    return Suggestion({**entry, "tasks": own}, {name: tasks[name] for name in own}, note, stems)
 
 
 def _split_of(stem: str) -> str | None:
-    match = re.search(r"(?:^|_|-|\.)(train|val|valid|validation|test)(?=\d|_|-|$|\.)", stem)
-    return None if match is None else {"valid": "val", "validation": "val"}.get(match[1], match[1])
+    words = [word for word in re.findall(r"[a-z]+", stem.lower()) if word in SPLITS]
+    return SPLITS[words[0]] if words else None

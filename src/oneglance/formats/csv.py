@@ -24,6 +24,7 @@ from oneglance.formats.csv_table import CsvField, Row, Table, default_field
 from oneglance.formats.csv_write import HOLDS, write
 from oneglance.formats.files import LARGEST_TABLE, read_text
 from oneglance.formats.reading import Annotations, Reading, folder_of
+from oneglance.formats.recognition import SPLITS
 from oneglance.manifest import Columns
 
 _NAMES_IN_BRACES = re.compile(r"\{([^{}]+)\}")
@@ -58,7 +59,10 @@ class CsvSettings(SourceSettings):
         default=None, description="The columns' names, for a table without a header line."
     )
     comment: str = Field(default="#", description="Lines that begin with this are passed over; empty: none.")
-    split_column: str | None = Field(default=None, description="The column that names the row's split.")
+    split_column: str | None = Field(
+        default=None,
+        description="The column that names the row's split (`Train`, `valid` and the like are understood).",
+    )
     group_column: str | None = Field(
         default=None,
         description="The column that names the row's group: images of a group never straddle a split.",
@@ -164,7 +168,7 @@ class CsvSettings(SourceSettings):
             split, group = (self._same_in_all(table, rows, name) for name in (self.split_column, self.group_column))
             if len(rows) > 1 and not all(reader.many for reader in readers.values()):
                 reading.problem(rows[1].where, f"the image {name!r} has {len(rows)} rows; the first is kept")
-            yield reading.record(image, annotations, split, group)
+            yield reading.record(image, annotations, SPLITS.get(str(split).lower(), split), group)
         reading.finish()
 
     def _image_name(self, table: Table, row: Row) -> str:

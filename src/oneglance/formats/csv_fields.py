@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import count, takewhile
 from typing import Any
 
 import numpy as np
@@ -162,19 +164,22 @@ class _PointsReader(_RowReader):
         field = self.field
         if field.x is None or field.y is None:
             self.place(None, "x` and `y")
-        count = len(self.column.points) or self._count(str(field.x))
-        names = self.column.points or tuple(str(i) for i in range(count))
+        names = self.column.points or self._names(str(field.x))
+        if not names:
+            raise OneglanceError(f"{self.table.path}: task {self.task!r}: `x` {field.x!r} fits none of the columns")
         patterns = [field.x, field.y, *([field.visible] if field.visible else [])]
         self.at = [
             [self.place(str(pattern).replace("{i}", str(i)).replace("{name}", name), "x") for pattern in patterns]
             for i, name in enumerate(names)
         ]
 
-    def _count(self, pattern: str) -> int:
-        count = 0
-        while pattern.replace("{i}", str(count)) in self.table.header and "{i}" in pattern:
-            count += 1
-        return count
+    def _names(self, pattern: str) -> tuple[str, ...]:
+        """The points that the table has: their numbers, or the names that stand in its header."""
+        if "{name}" in pattern:
+            named = re.compile(re.escape(pattern).replace(re.escape("{name}"), "(.+)", 1))
+            return tuple(found[1] for one in self.table.header if (found := named.fullmatch(one)))
+        numbers = map(str, count()) if "{i}" in pattern else ()
+        return tuple(takewhile(lambda i: pattern.replace("{i}", i) in self.table.header, numbers))
 
     def of(self, row: Row, image: Found) -> Points | None:
         xy = np.zeros((len(self.at), 2), np.float32)
@@ -216,7 +221,7 @@ class _InstancesReader(_Reader):
             raise OneglanceError(f"{self.table.path}: task {self.task!r}: `box` names {len(field.box)} columns, not 4")
         if field.box is None and field.x is None:
             self.place(None, "box` (or `x` and `y")
-        self.points = _PointsReader(*_without_points(args, field.outline)) if field.x is not None else None
+        self.points = _PointsReader(*_of_points(args)) if field.x is not None else None
         self.identity = None if field.identity is None else self.place(field.identity, "identity")
         self.score = None if field.score is None else self.place(field.score, "score")
 
@@ -283,10 +288,12 @@ class _InstancesReader(_Reader):
         return self.values.get(cell, cell)
 
 
-def _without_points(args: Any, outline: bool) -> Any:
-    """The reader's arguments with a column that takes as many points as the table has."""
+def _of_points(args: Any) -> Any:
+    """The reader's arguments with a column of the points that tasks ask for of its objects; where none does (corners of
+    an outline, say), all that the table has."""
     field, task, column, table, reading = args
-    return (field, task, Column("points", points=() if outline else column.points), table, reading)
+    asked = next(iter(column.points_of.values()), () if field.outline else column.points)
+    return (field, task, Column("points", points=asked), table, reading)
 
 
 def _number(cell: str, name: str) -> float | None:

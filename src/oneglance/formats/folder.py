@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -51,7 +51,7 @@ class FolderSettings(SourceSettings):
         splits = self.splits
         if splits is None:
             names = [e.name for e in entries(folder) if e.is_dir()]
-            splits = names if names and all(name in SPLITS for name in names) else []
+            splits = names if names and all(name.lower() in SPLITS for name in names) else []
         for name in splits:
             if not (folder / name).is_dir():
                 known = [e.name for e in entries(folder)]
@@ -71,7 +71,7 @@ class FolderSettings(SourceSettings):
             annotations = _annotations(reading, parts[0], unknown, folder)
             image = reading.image(folder, name, folder / name)
             if image is not None:
-                yield reading.record(image, annotations, SPLITS.get(split, split) if split else None)
+                yield reading.record(image, annotations, SPLITS.get(split.lower(), split) if split else None)
         reading.finish()
 
     @classmethod
@@ -139,9 +139,12 @@ def _recognise(folder: Path) -> list[Suggestion]:
         if looks_like_lfw(top):
             continue  # that format also knows who is to be tested on
         below = [Path(e.path) for e in entries(top) if e.is_dir() and not e.is_symlink()]
-        splits = [path for path in below if path.name in SPLITS]
-        if below and len(splits) == len(below):
+        splits = [path for path in below if path.name.lower() in SPLITS]
+        if splits and (len(splits) == len(below) or len(splits) > 1):
+            others = len(splits) < len(below)  # then the reader is to be told
             below = [Path(e.path) for path in splits for e in entries(path) if e.is_dir()]
+        else:
+            splits, others = [], False
         holding = [path for path in below[:LOOK_CLASSES] if images_in(path, 20)]
         # Folders called so hold images of all classes: they are another format's.
         classes = sorted({path.name for path in holding if path.name.lower() not in _NO_CLASS})
@@ -154,7 +157,10 @@ def _recognise(folder: Path) -> list[Suggestion]:
         many = len(classes) > 50 and len(classes) > sum(len(images_in(p, 200)) for p in holding) / 20
         task = {"who": {"kind": "embedding"}} if many else {"class": {"kind": "classification", "classes": classes}}
         note = "few images of each of many folders: read as people (or individuals)" if many else ""
-        source = {"format": "folder", "root": relative_to(top, folder), "tasks": list(task)}
+        source: dict[str, Any] = {"format": "folder", "root": relative_to(top, folder)}
+        if others:
+            source["splits"] = [path.name for path in splits]
+        source["tasks"] = list(task)
         found.append(Suggestion(source, {name: dict(one) for name, one in task.items()}, note))
         if top == folder:
             break

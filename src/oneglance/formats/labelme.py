@@ -25,13 +25,16 @@ from oneglance.errors import OneglanceError, Problems, nearest
 from oneglance.formats import rle as runs
 from oneglance.formats.base import SourceSettings, Suggestion, WriteOptions
 from oneglance.formats.files import LARGEST_LABEL, read_json, walk, walk_images
+from oneglance.formats.image_folders import ImageFolders
 from oneglance.formats.labelme_write import HOLDS, write
 from oneglance.formats.reading import Annotations, Found, Reading, folder_of, passed_over
-from oneglance.formats.recognition import entries, folders, relative_to
+from oneglance.formats.recognition import entries, folders, points_task, relative_to
 from oneglance.formats.shapes import Bad, box_of_shape, checked_box, checked_polygon, numbers
 from oneglance.manifest import Columns
 
 CIRCLE_CORNERS = 64
+#: Shapes that are objects by themselves.
+_SOLID = ("rectangle", "polygon", "circle", "mask")
 
 
 class LabelmeSettings(SourceSettings):
@@ -309,34 +312,48 @@ def _mask(value: Any, corners: tuple[tuple[float, ...], tuple[float, ...]], imag
 
 def _recognise(folder: Path) -> list[Suggestion]:
     found = []
+    places = ImageFolders(folder)
     for top in folders(folder):
-        labels: set[str] = set()
-        flags: set[str] = set()
-        has_outline = False
+        jsons = []
         for entry in [e for e in entries(top) if e.name.endswith(".json")][:500]:
             try:
                 data = read_json(Path(entry.path), LARGEST_LABEL)
             except OneglanceError:
                 continue
-            if not isinstance(data, dict) or not isinstance(data.get("shapes"), list) or "imagePath" not in data:
-                continue
-            for shape in data["shapes"]:
-                if not isinstance(shape, dict) or not isinstance(shape.get("label"), str):
-                    continue
-                kind = shape.get("shape_type", "polygon")
-                if kind in ("rectangle", "polygon", "circle", "mask"):
-                    labels.add(shape["label"])
-                    has_outline |= kind != "rectangle"
-            if isinstance(data.get("flags"), dict):
-                flags |= {str(name) for name in data["flags"]}
-        tasks: dict[str, dict[str, Any]] = {}
-        if labels:
-            tasks["objects"] = {"kind": "detection", "classes": sorted(labels)}
-        if has_outline:
-            tasks["outline"] = {"kind": "mask", "on": "objects"}
-        if flags:
-            tasks["tags"] = {"kind": "tagging", "classes": sorted(flags)}
-        if tasks:
-            source = {"format": "labelme", "root": relative_to(top, folder), "tasks": list(tasks)}
-            found.append(Suggestion(source, tasks))
+            if isinstance(data, dict) and isinstance(data.get("shapes"), list) and "imagePath" in data:
+                jsons.append((posixpath.splitext(entry.name)[0], data))
+        tasks = _tasks([data for _, data in jsons])
+        stems = frozenset(stem for stem, _ in jsons)
+        images = places.of_stems(stems, top)
+        if not tasks or images is None:
+            continue
+        source: dict[str, Any] = {"format": "labelme", "root": relative_to(top, folder)}
+        if images != top:
+            source = {
+                "format": "labelme", "images": relative_to(images, folder), "labels": relative_to(top, folder),
+            }  # fmt: skip
+        found.append(Suggestion({**source, "tasks": list(tasks)}, tasks, stems=stems))
     return found
+
+
+def _tasks(jsons: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """What can be asked, by the shapes and the flags of some images."""
+    shapes = [
+        shape for data in jsons for shape in data["shapes"]
+        if isinstance(shape, dict) and isinstance(shape.get("label"), str)
+    ]  # fmt: skip
+    solid = [shape for shape in shapes if shape.get("shape_type", "polygon") in _SOLID]
+    points = [shape for shape in shapes if shape.get("shape_type") == "point"]
+    flags = {str(name) for data in jsons if isinstance(data.get("flags"), dict) for name in data["flags"]}
+    tasks: dict[str, dict[str, Any]] = {}
+    if solid:
+        tasks["objects"] = {"kind": "detection", "classes": sorted({shape["label"] for shape in solid})}
+    if any(shape.get("shape_type", "polygon") != "rectangle" for shape in solid):
+        tasks["outline"] = {"kind": "mask", "on": "objects"}
+    if points and not solid:
+        tasks["points"] = points_task(sorted({shape["label"] for shape in points}))
+    elif grouped := sorted({shape["label"] for shape in points if shape.get("group_id") is not None}):
+        tasks["points"] = points_task(grouped, "objects")
+    if flags:
+        tasks["tags"] = {"kind": "tagging", "classes": sorted(flags)}
+    return tasks

@@ -21,6 +21,7 @@ from oneglance.decode import ImageError, decode_mask, read_size
 from oneglance.errors import OneglanceError, Problems, nearest
 from oneglance.formats.base import SourceSettings, Suggestion, WriteOptions
 from oneglance.formats.files import Refused, by_stem, inside, need_folder, walk_images
+from oneglance.formats.image_folders import ImageFolders, looks_like_mask
 from oneglance.formats.reading import Annotations, Found, Reading
 from oneglance.formats.recognition import SPLITS, folders, images_in, relative_to
 from oneglance.formats.writing import Images, Losses, new_folder, one_task, tasks_to_write
@@ -244,36 +245,34 @@ def _drawn(annotation: Segments, palette: _Palette, record: Record) -> np.ndarra
 def _recognise(folder: Path) -> list[Suggestion]:
     """Pairs of folders whose images have the same names, the second of small-valued PNGs."""
     found = []
-    tops = folders(folder, 3)
-    stems = {top: {posixpath.splitext(n)[0] for n in images_in(top)} for top in tops}
-    for labels in tops:
+    places = ImageFolders(folder)
+    for labels in folders(folder, 3):
         pngs = [n for n in images_in(labels) if n.lower().endswith(".png")]
-        if len(pngs) < 1 or not _looks_like_mask(labels / pngs[0]):
+        if not pngs or not looks_like_mask(labels / pngs[0]):
             continue
-        for images in tops:
-            shared = stems[labels] & stems[images]
-            if images == labels or len(shared) < 0.5 * len(stems[labels]) or _looks_like_mask(images / _first(images)):
+        stems = frozenset(posixpath.splitext(name)[0] for name in pngs)
+        images = places.of_stems(stems, labels, 0.5, beside=False)
+        if images is None or looks_like_mask(images / images_in(images)[0]):
+            continue
+        values: set[int] = set()
+        for name in pngs[:: max(1, len(pngs) // 300)]:
+            try:
+                values |= {int(v) for v in np.unique(decode_mask(labels / name))}
+            except ImageError:
                 continue
-            values: set[int] = set()
-            for name in pngs[:: max(1, len(pngs) // 300)]:
-                try:
-                    values |= {int(v) for v in np.unique(decode_mask(labels / name))}
-                except ImageError:
-                    continue
-            named = {value: f"class_{value}" for value in sorted(values - {255})}
-            source: dict[str, Any] = {
-                "format": "masks", "images": relative_to(images, folder),
-                "labels": relative_to(labels, folder),
-                "values": named,
-            }  # fmt: skip
-            if images.name in SPLITS:
-                source["split"] = SPLITS[images.name]
-            source["tasks"] = ["ground"]
-            note = "the values' names are not in the files: put them in place of class_0, class_1, ..."
-            found.append(
-                Suggestion(source, {"ground": {"kind": "segmentation", "classes": list(named.values())}}, note)
-            )
-            break
+        rest = values - {255}
+        # 255 is void beside the numbers of classes, but white is a value like black and the greys between.
+        named = {value: f"class_{value}" for value in sorted(rest if len(rest) > 1 and max(rest) < 64 else values)}
+        source: dict[str, Any] = {
+            "format": "masks", "images": relative_to(images, folder), "labels": relative_to(labels, folder),
+            "values": named,
+        }  # fmt: skip
+        if images.name in SPLITS:
+            source["split"] = SPLITS[images.name]
+        source["tasks"] = ["ground"]
+        note = "the values' names are not in the files: put them in place of class_0, class_1, ..."
+        tasks = {"ground": {"kind": "segmentation", "classes": list(named.values())}}
+        found.append(Suggestion(source, tasks, note, stems))
     # The splits of one data set have the same classes, whichever happen to occur in each.
     together: dict[int, str] = {}
     for suggestion in found:
@@ -284,22 +283,3 @@ def _recognise(folder: Path) -> list[Suggestion]:
             suggestion.source["values"] = dict(sorted(together.items()))
             suggestion.tasks["ground"]["classes"] = classes
     return found
-
-
-def _first(folder: Path) -> str:
-    return next(iter(images_in(folder)), "")
-
-
-def _looks_like_mask(path: Path) -> bool:
-    """Whether an image is a one-channel PNG of few values."""
-    try:
-        with Image.open(path) as image:
-            if (
-                image.format != "PNG"
-                or image.mode not in ("L", "P", "1", "I", "I;16")
-                or image.width * image.height > 1 << 24
-            ):
-                return False
-        return len(np.unique(decode_mask(path))) <= 64
-    except (OSError, ValueError, ImageError, Image.DecompressionBombError):
-        return False

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from itertools import islice
+from itertools import chain, count, islice
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,12 @@ SPLITS = {
 }  # fmt: skip
 
 
+#: Sides in the names of points, and those across.
+_SIDES = {
+    one: other
+    for pair in (("left", "right"), ("Left", "Right"), ("LEFT", "RIGHT"), ("l", "r"), ("L", "R"))
+    for one, other in (pair, pair[::-1])
+}
 #: Keys by which a source says itself which of its images are in which split.
 _SAYS_SPLITS = ("split", "splits", "split_column")
 
@@ -30,10 +37,10 @@ def with_split(suggestion: Suggestion) -> Suggestion:
 
     Divided anew, images that somebody kept apart for testing would be trained on.
     """
-    images = suggestion.source.get("images")
-    if not isinstance(images, str) or any(key in suggestion.source for key in _SAYS_SPLITS):
+    place = suggestion.source.get("images", suggestion.source.get("root"))
+    if not isinstance(place, str) or any(key in suggestion.source for key in _SAYS_SPLITS):
         return suggestion
-    splits = [SPLITS[part.lower()] for part in reversed(images.split("/")) if part.lower() in SPLITS]
+    splits = [SPLITS[part.lower()] for part in reversed(place.split("/")) if part.lower() in SPLITS]
     if not splits:
         return suggestion
     source = dict(suggestion.source)
@@ -89,6 +96,11 @@ def relative_to(path: Path, folder: Path) -> str:
     return os.path.relpath(path, folder).replace(os.sep, "/")
 
 
+def free_key(name: str, taken: Mapping[str, Any]) -> str:
+    """The name, or with a number after it, so that it is not taken."""
+    return next(one for one in chain([name], (f"{name}_{k}" for k in count(2))) if one not in taken)
+
+
 def points_task(
     points: Sequence[str],
     on: str | None = None,
@@ -121,13 +133,20 @@ def mirror_note(tasks: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def flip_pairs(points: Sequence[str]) -> list[list[str]]:
-    """Pairs that change places in a mirror, by their names: left_eye with right_eye, l_hip with r_hip."""
+    """Pairs that change places in a mirror, by their names: left_eye with right_eye, l_hip with r_hip. Not a single one
+    where a point that is said to be on one side has no partner: then the names are not understood."""
     known = set(points)
     pairs = []
     for name in points:
-        for left, right in (("left", "right"), ("Left", "Right"), ("l_", "r_"), ("L_", "R_")):
-            if left in name and (other := name.replace(left, right, 1)) in known and other != name:
-                if len(left) > 2 or name.startswith(left):
-                    pairs.append([name, other])
-                break
+        other = _other_side(name)
+        if other not in known:
+            return []
+        if points.index(name) < points.index(other):
+            pairs.append([name, other])
     return pairs
+
+
+def _other_side(name: str) -> str:
+    """The name with all its sides swapped; the name itself where it has none."""
+    swapped = re.sub("left|right|Left|Right|LEFT|RIGHT", lambda m: _SIDES[m[0]], name)
+    return re.sub(r"^[lrLR](?=_)|(?<=_)[lrLR]$", lambda m: _SIDES[m[0]], name) if swapped == name else swapped

@@ -20,8 +20,9 @@ from oneglance.annotations import Instance, Instances, Record
 from oneglance.errors import OneglanceError, Problems
 from oneglance.formats.base import SourceSettings, Suggestion, WriteOptions
 from oneglance.formats.files import read_text, read_xml, walk_images
+from oneglance.formats.image_folders import ImageFolders
 from oneglance.formats.reading import Found, Reading, folder_of, passed_over
-from oneglance.formats.recognition import by_distance, entries, folders, images_in, relative_to
+from oneglance.formats.recognition import entries, folders, relative_to
 from oneglance.formats.shapes import Bad, Nothing, box_of_shape, checked_box, number
 from oneglance.formats.writing import Images, Losses, new_folder, tasks_to_write
 from oneglance.manifest import Columns
@@ -270,8 +271,8 @@ def _object(item: Instance) -> Element:
 
 def _recognise(folder: Path) -> list[Suggestion]:
     found = []
-    candidates = folders(folder)
-    for labels in candidates:
+    places = ImageFolders(folder)
+    for labels in folders(folder):
         xmls = [entry for entry in entries(labels) if entry.name.endswith(".xml")][:2000]
         names: set[str] = set()
         for entry in xmls:
@@ -283,14 +284,13 @@ def _recognise(folder: Path) -> list[Suggestion]:
                 names |= {_text(one, "name") for one in root.findall("object")} - {""}
         if not names:
             continue
-        stems = {posixpath.splitext(entry.name)[0] for entry in xmls}
-        near = by_distance(candidates, labels)
-        images = next((c for c in near if stems & {posixpath.splitext(n)[0] for n in images_in(c)}), None)
+        stems = frozenset(posixpath.splitext(entry.name)[0] for entry in xmls)
+        images = places.of_stems(stems, labels)
         if images is None:
             continue
         source = {
             "format": "voc", "images": relative_to(images, folder), "labels": relative_to(labels, folder),
             "tasks": ["objects"],
         }  # fmt: skip
-        found.append(Suggestion(source, {"objects": {"kind": "detection", "classes": sorted(names)}}))
+        found.append(Suggestion(source, {"objects": {"kind": "detection", "classes": sorted(names)}}, stems=stems))
     return found

@@ -23,7 +23,7 @@ from oneglance.formats.base import SourceSettings, Suggestion, WriteOptions
 from oneglance.formats.files import absolute, exists, need_folder, read_text, read_yaml, walk, walk_images
 from oneglance.formats.reading import Found, Reading, passed_over
 from oneglance.formats.shapes import Bad, box_of_shape, checked_box, checked_points, checked_polygon, number
-from oneglance.formats.yolo_recognise import recognise
+from oneglance.formats.yolo_recognise import NAME_LISTS, recognise
 from oneglance.formats.yolo_write import HOLDS, write
 from oneglance.manifest import Columns
 
@@ -203,7 +203,7 @@ class _Reader:
                     yield self._record(image, part.split)
         if self.labels is not None:
             for name in walk(self.labels):
-                if name.endswith(".txt") and posixpath.splitext(name)[0] not in self._used:
+                if name.endswith(".txt") and posixpath.splitext(name)[0] not in self._used and name not in NAME_LISTS:
                     self.reading.problem(self.labels / name, "there is no image for this file")
         self.reading.finish()
 

@@ -4,24 +4,26 @@ them.
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
 from oneglance.errors import OneglanceError
 from oneglance.formats.base import Suggestion
-from oneglance.formats.files import read_text, read_yaml
+from oneglance.formats.files import exists, read_text, read_yaml
+from oneglance.formats.image_folders import ImageFolders
 from oneglance.formats.recognition import (
     SPLITS,
-    by_distance,
     entries,
     files,
     folders,
     images_in,
-    mirror_note,
     points_task,
     relative_to,
 )
 
+#: Lists of classes' names, one a line: LabelImg's and Label Studio's, and darknet's.
+NAME_LISTS = ("classes.txt", "obj.names")
 #: A `kpt_shape` of more points than that is a mistake.
 MOST_POINTS = 1000
 
@@ -31,20 +33,23 @@ def recognise(folder: Path) -> list[Suggestion]:
     YAML.
     """
     found = []
-    tops = folders(folder, 3)
-    stems = {top: {Path(name).stem for name in images_in(top)} for top in tops}
+    places = ImageFolders(folder)
     yamls = [path for suffix in (".yaml", ".yml") for path in files(folder, suffix, 2)]
-    for labels in tops:
-        texts = [Path(e.path) for e in entries(labels) if e.name.endswith(".txt")]
-        mine = {path.stem for path in texts}
-        images = [top for top in tops if len(stems[top] & mine) > 0.3 * len(mine)] if texts else []
+    for labels in folders(folder, 3):
+        texts = [Path(e.path) for e in entries(labels) if e.name.endswith(".txt") and e.name not in NAME_LISTS]
+        stems = frozenset(path.stem for path in texts)
+        images = places.of_stems(stems, labels, 0.3) if texts else None
+        if images is None:
+            continue
+        shown = {Path(name).stem for name in images_in(images)}
+        texts = [path for path in texts if path.stem in shown] or texts  # others may be notes of somebody
         widths = _widths(texts[:200])
-        if not images or not widths:
+        if not widths:
             continue
         data = _names_near(labels, yamls)
         source: dict[str, Any] = {
             "format": "yolo",
-            "images": relative_to(by_distance(images, labels)[0], folder),
+            "images": relative_to(images, folder),
             "labels": relative_to(labels, folder),
         }
         if labels.name in SPLITS:
@@ -57,39 +62,59 @@ def recognise(folder: Path) -> list[Suggestion]:
             path, content = data
             source["data"] = relative_to(path, folder)
             names = content["names"]
-            classes = [str(name) for name in (names.values() if isinstance(names, dict) else names)]
+            classes = list(dict.fromkeys(str(name) for name in (names.values() if isinstance(names, dict) else names)))
             points, flip = _points(content)
+            if points and content.get("kpt_names") is not None:
+                source["points"] = points
+        elif listed := _listed_names(labels, folder):
+            source["names"] = classes = listed
         else:
             highest = max(_classes(texts[:2000]), default=0)
-            classes = [f"class_{i}" for i in range(highest + 1)]
-            source["names"] = classes
+            source["names"] = classes = [f"class_{i}" for i in range(highest + 1)]
             notes.append("there is no YAML with the classes' names: put yours in place of class_0, class_1, ...")
         tasks: dict[str, dict[str, Any]] = {"objects": {"kind": "detection", "classes": classes}}
         if points:
             tasks["points"] = points_task(points, "objects", flip)
-            notes.append(mirror_note(tasks))
         elif any(width > 5 for width in widths):
             tasks["outline"] = {"kind": "mask", "on": "objects"}
-        found.append(Suggestion({**source, "tasks": list(tasks)}, tasks, "; ".join(filter(None, notes))))
+        found.append(Suggestion({**source, "tasks": list(tasks)}, tasks, "; ".join(notes), stems))
     return found
+
+
+def _listed_names(labels: Path, folder: Path) -> list[str]:
+    """The classes' names by a list beside the text files, or in a folder above them, as annotation tools leave one."""
+    for place in (labels, *labels.parents):
+        for name in NAME_LISTS:
+            if exists(place / name):
+                try:
+                    return [line.strip() for line in read_text(place / name, 1 << 20).splitlines() if line.strip()]
+                except OneglanceError:
+                    continue
+        if place == folder:
+            break
+    return []
 
 
 def _points(content: dict[str, Any]) -> tuple[list[str], list[tuple[str, str]] | None]:
     """The names of the points of an object (none where it has none), and the pairs that change places in a mirror, None
     where the YAML doesn't say."""
     shape, swapped = content.get("kpt_shape"), content.get("flip_idx")
-    if not isinstance(shape, list) or not shape or type(shape[0]) is not int or not 0 < shape[0] <= MOST_POINTS:
+    if not isinstance(shape, list) or len(shape) != 2 or type(shape[0]) is not int or shape[1] not in (2, 3):
+        return [], None
+    if not 0 < shape[0] <= MOST_POINTS:
         return [], None
     count = shape[0]
     names = content.get("kpt_names")
-    if isinstance(names, dict):
-        names = next(iter(names.values()), None)
+    if isinstance(names, dict):  # by class; of classes that name them otherwise, there are no names for all
+        first, *others = names.values() or [None]
+        names = first if all(other == first for other in others) else None
     points = [str(name) for name in names] if isinstance(names, list) else []
     if not len(points) == len(set(points)) == count:
         points = [f"p{i}" for i in range(count)]
-    if not isinstance(swapped, list) or sorted(map(str, swapped)) != sorted(map(str, range(count))):
+    places = swapped if isinstance(swapped, list) and all(type(i) is int and 0 <= i < count for i in swapped) else []
+    if len(places) != count or any(places[other] != i for i, other in enumerate(places)):
         return points, None
-    return points, [(points[i], points[other]) for i, other in enumerate(map(int, swapped)) if i < other]
+    return points, [(points[i], points[other]) for i, other in enumerate(places) if i < other]
 
 
 def _widths(texts: list[Path]) -> set[int]:
@@ -108,7 +133,9 @@ def _widths(texts: list[Path]) -> set[int]:
                 values = [float(cell) for cell in cells]
             except ValueError:
                 return set()
-            if len(values) < 5 or values[0] != int(values[0]) or values[0] < 0 or max(values[1:]) > 2:
+            if len(values) < 5 or not all(map(math.isfinite, values)):
+                return set()
+            if values[0] != int(values[0]) or values[0] < 0 or max(values[1:]) > 2:
                 return set()
             widths.add(len(values))
     return widths

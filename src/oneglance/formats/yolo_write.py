@@ -75,15 +75,13 @@ def write(records: Iterable[Record], columns: Columns, out: Path, options: Write
         losses.add("images without a split are under the key `all`, which other programs do not look for")
     if column.points:
         points = list(column.points)
+        data |= {"kpt_shape": [len(points), 3], "kpt_names": dict.fromkeys(range(len(names)), points)}
         swapped = list(range(len(points)))
         for one, other in flip_pairs(points):
             a, b = points.index(one), points.index(other)
             swapped[a], swapped[b] = b, a
-        data |= {
-            "kpt_shape": [len(points), 3],
-            "flip_idx": swapped,
-            "kpt_names": dict.fromkeys(range(len(names)), points),
-        }
+        if swapped != sorted(swapped):  # where names say nothing of sides, it is not known that no points change places
+            data["flip_idx"] = swapped
     text = yaml.dump(data, Dumper=_NoAliases, sort_keys=False, allow_unicode=True)
     (out / "data.yaml").write_text(text, encoding="utf-8")
     return losses.sentences()
