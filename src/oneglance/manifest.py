@@ -199,7 +199,7 @@ class Manifest:
         counts: Counter[str] = Counter()
         wanted = np.zeros(len(self), bool)
         wanted[rows] = True
-        for start, batch in zip(self._starts, self._batches, strict=True):
+        for start, batch in zip(self._starts, self._batches, strict=False):  # the last start is the end
             lists = pc.struct_field(batch[where.column], "items")
             items, of = pc.list_flatten(lists), pc.list_parent_indices(lists).to_numpy(zero_copy_only=False)
             has = pc.and_(carrying(items, where), pa.array(wanted[start : start + batch.num_rows][of]))
