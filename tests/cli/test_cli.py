@@ -311,6 +311,27 @@ def test_only_the_same_labels_are_left_out_as_the_same() -> None:
     assert plan.left == ["copy.csv: speaks of the same images and asks the same as a.csv"]
 
 
+def test_folders_of_images_that_other_labels_speak_of_are_no_classes() -> None:
+    from oneglance.cli.init import Plan
+    from oneglance.formats import Suggestion
+
+    found = {"objects": {"kind": "detection", "classes": ["car"]}}
+    sites = {"class": {"kind": "classification", "classes": ["siteA", "siteB"]}}
+    plan = Plan()
+    plan.add(Suggestion({"format": "coco", "images": "images", "labels": "l.json", "tasks": ["objects"]}, found), Path("x"),
+             Path())  # fmt: skip
+    plan.add(Suggestion({"format": "folder", "root": "images", "tasks": ["class"]}, sites), Path("x"), Path())
+    plan.add(Suggestion({"format": "folder", "root": "weather", "tasks": ["class"]}, sites), Path("x"), Path())
+    assert list(plan.tasks) == ["objects", "class"]
+    (left,) = plan.left
+    assert left.startswith("folders siteA, siteB: other labels speak of the images in them")
+    exported = {"format": "yolo", "images": "images", "labels": "labels", "tasks": ["objects"]}
+    plan = Plan()
+    for source in ({**exported, "format": "coco", "labels": "l.json"}, exported):
+        plan.add(Suggestion(source, found, stems=frozenset("abc")), Path("x"), Path())
+    assert plan.left == ["labels: speaks of the same images and asks the same as l.json"]
+
+
 def test_what_would_not_be_accepted_is_said(tmp_path: Path) -> None:
     from oneglance.cli.init import Plan
     from oneglance.formats import Suggestion

@@ -296,3 +296,44 @@ def test_splits_of_a_table_are_known_by_their_names(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_pairs_are_understood_wholly_or_not_at_all(points: list[str], pairs: list[list[str]]) -> None:
     assert flip_pairs(points) == pairs
+
+
+def test_splits_of_yolo_are_those_of_its_yaml(tmp_path: Path) -> None:
+    for part in ("one", "two"):
+        image(tmp_path / "lists" / "images" / f"{part}.jpg")
+        image(tmp_path / "folders" / "images" / part / f"{part}.jpg")
+        for place in (tmp_path / "lists" / "labels", tmp_path / "folders" / "labels" / part):
+            place.mkdir(parents=True, exist_ok=True)
+            (place / f"{part}.txt").write_text("0 0.5 0.5 0.2 0.2\n")
+        (tmp_path / "lists" / f"{part}.txt").write_text(f"./images/{part}.jpg\n")
+    for name, one, two in (("lists", "one.txt", "two.txt"), ("folders", "images/one", "images/two")):
+        text = yaml.safe_dump({"path": ".", "train": one, "test": two, "names": ["cup"]})
+        (tmp_path / name / "data.yaml").write_text(text)
+    found = only(tmp_path / "lists")
+    records, problems = read(found.source, {"objects": Column("instances", ("cup",))}, tmp_path / "lists")
+    assert not problems
+    assert {record.path.stem: record.split for record in records} == {"one": "train", "two": "test"}
+    sources = [one.source for one in recognise(tmp_path / "folders") if one.source["format"] == "yolo"]
+    assert {source["images"]: source["split"] for source in sources} == {"images/one": "train", "images/two": "test"}
+
+
+def test_names_of_classes_are_found_where_annotation_tools_leave_them(tmp_path: Path) -> None:
+    image(tmp_path / "images" / "a.jpg")
+    (tmp_path / "labels").mkdir()
+    (tmp_path / "labels" / "a.txt").write_text("1 0.5 0.5 0.2 0.2\n")
+    (tmp_path / "labels" / "classes.txt").write_text("cat\ndog\n")
+    (tmp_path / "labels" / "notes.txt").write_text("mine\n")
+    found = only(tmp_path)
+    assert found.tasks["objects"]["classes"] == ["cat", "dog"]
+    (record,), problems = read(found.source, {"objects": Column("instances", ("cat", "dog"))}, tmp_path)
+    assert [one.label for one in items(record)] == ["dog"]
+    assert [problem for problem in problems if "notes.txt" not in problem] == []
+
+
+def test_a_file_of_everything_adds_nothing_to_those_of_the_splits(tmp_path: Path) -> None:
+    coco(tmp_path, [{}], [CAR], "train.json", ("a.jpg",))
+    coco(tmp_path, [{}], [CAR], "val.json", ("b.jpg",))
+    coco(tmp_path, [{}], [CAR], "all.json", ("a.jpg", "b.jpg"))
+    left, *kept = recognise(tmp_path)
+    assert [one.source["labels"] for one in kept] == ["train.json", "val.json"]
+    assert "all.json: its images are those of the files of the splits" in left.note

@@ -6,7 +6,7 @@ import math
 import os
 import re
 from itertools import chain, count
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -93,6 +93,13 @@ class Plan:
         if twin := next((one for one in self._found if _same_labels(one, suggestion)), None):
             says = "speaks of the same images and asks the same"
             self.left.append(f"{_where(source, folder)}: {says} as {_where(twin.source, folder)}")
+            return
+        if source["format"] == "folder" and any(_is_below(one.source, source) for one in self._found):
+            classes = ", ".join(next(iter(suggestion.tasks.values())).get("classes", ()))
+            self.left.append(
+                f"folders {classes}: other labels speak of the images in them; if the folders are classes, name them "
+                "as a source of format folder"
+            )
             return
         self._found.append(suggestion)
         names: dict[str, str] = {}
@@ -207,12 +214,24 @@ def _from_yaml(path: Path, yaml_folder: Path) -> str:
 
 
 def _same_labels(one: Suggestion, other: Suggestion) -> bool:
-    """Whether two suggestions ask the same of the same images (most of them), in one format: the same labels twice."""
-    if any(one.source.get(key) != other.source.get(key) for key in ("format", "images", "split", "root")):
+    """Whether two suggestions ask the same of the same images (most of them): the same labels twice, in one format or
+    exported to two."""
+    keys = ("images", "split", "root") if one.source["format"] == other.source["format"] else ("images",)
+    if any(one.source.get(key) != other.source.get(key) for key in keys):
         return False
-    asks = all(other.tasks.get(name) == task or name not in other.tasks for name, task in one.tasks.items())
+    mine, theirs = ({name: _asked(task) for name, task in each.tasks.items()} for each in (one, other))
     shared = len(one.stems & other.stems) > 0.5 * max(1, min(len(one.stems), len(other.stems)))
-    return asks and shared and other.tasks.keys() <= one.tasks.keys()
+    return shared and theirs.items() <= mine.items()
+
+
+def _asked(task: dict[str, Any]) -> tuple[Any, ...]:
+    return task["kind"], task.get("on"), *(frozenset(map(str, task.get(key, ()))) for key in ("classes", "points"))
+
+
+def _is_below(source: dict[str, Any], folders: dict[str, Any]) -> bool:
+    """Whether a source's images stand in the class folders of another one, or right above them."""
+    images, root = PurePosixPath(source.get("images", source.get("root", "."))), PurePosixPath(folders["root"])
+    return images.is_relative_to(root) or root == PurePosixPath(".")
 
 
 def _where(source: dict[str, Any], folder: Path) -> str:

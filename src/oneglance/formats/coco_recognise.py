@@ -128,6 +128,13 @@ def recognise(folder: Path) -> list[Suggestion]:
         if at is None:
             sources.append(at := _Source(images, split))
         at.files.append(file)
+    divided = {name for source in sources if source.split for file in source.files for name in file.images.values()}
+    for whole in [one for one in sources if one.split is None and divided]:
+        if all(name in divided for file in whole.files for name in file.images.values()):
+            sources.remove(whole)
+            names = [relative_to(file.path, folder) for file in whole.files]
+            says = f"{', '.join(names)}: its images are those of the files of the splits"
+            found.append(Suggestion({"format": "coco", "labels": names[0], "tasks": []}, {}, says))
     for together in _data_sets(sources):
         found += _suggestions(folder, together)
     return found

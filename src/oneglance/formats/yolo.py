@@ -20,15 +20,13 @@ from pydantic import Field
 from oneglance.annotations import UNLABELLED, VISIBLE, Instance, Points, Record
 from oneglance.errors import OneglanceError, Problems
 from oneglance.formats.base import SourceSettings, Suggestion, WriteOptions
-from oneglance.formats.files import absolute, exists, need_folder, read_text, read_yaml, walk, walk_images
+from oneglance.formats.files import need_folder, read_text, read_yaml, walk, walk_images
 from oneglance.formats.reading import Found, Reading, passed_over
 from oneglance.formats.shapes import Bad, box_of_shape, checked_box, checked_points, checked_polygon, number
+from oneglance.formats.yolo_data import Part, image_parts, point_names, points_of_shape
 from oneglance.formats.yolo_recognise import NAME_LISTS, recognise
 from oneglance.formats.yolo_write import HOLDS, write
 from oneglance.manifest import Columns
-
-#: The keys of data.yaml that name images, and the split that they are.
-_SPLITS = {"train": "train", "val": "val", "valid": "val", "test": "test", "all": None}
 
 
 class YoloSettings(SourceSettings):
@@ -71,16 +69,16 @@ class YoloSettings(SourceSettings):
         reading = Reading(self, columns, problems, base)
         path, data = self._data(reading)
         names = self._names(data, path)
-        shape = self.kpt_shape or _shape(data.get("kpt_shape"), path)
-        points = self.points or _point_names(data.get("kpt_names"), shape)
+        shape = self.kpt_shape or points_of_shape(data.get("kpt_shape"), path)
+        points = self.points or point_names(data.get("kpt_names"), shape)
         if shape and points and len(points) != shape[0]:
             raise OneglanceError(f"{path}: `kpt_shape` says {shape[0]} points, {len(points)} names are given")
         if self.images is not None:
             folder = need_folder(reading.at(self.images), "images")
             labels = None if self.labels is None else need_folder(reading.at(self.labels), "labels")
-            parts = [_Part(None, folder, None)]
+            parts = [Part(None, folder, None)]
         else:
-            parts, labels = list(_parts(data, path, reading.folder)), None
+            parts, labels = list(image_parts(data, path, reading.folder)), None
         return _Reader(reading, names, shape, points, labels, self.missing).records(parts)
 
     def _data(self, reading: Reading) -> tuple[Path, dict[str, Any]]:
@@ -116,72 +114,6 @@ class YoloSettings(SourceSettings):
         return recognise(folder)
 
 
-@dataclass(frozen=True)
-class _Part:
-    """Images of one split: all below ``folder``, or those that ``names`` lists (relative to it)."""
-
-    split: str | None
-    folder: Path
-    names: list[tuple[str, str]] | None
-
-
-def _shape(value: Any, path: Path) -> tuple[int, int] | None:
-    if value is None:
-        return None
-    if not isinstance(value, list) or len(value) != 2 or type(value[0]) is not int or value[1] not in (2, 3):
-        raise OneglanceError(f"{path}: `kpt_shape` is {str(value)[:40]}; [points, 2 or 3] is expected")
-    return value[0], value[1]
-
-
-def _point_names(value: Any, shape: tuple[int, int] | None) -> list[str] | None:
-    names = next(iter(value.values()), None) if isinstance(value, dict) else value
-    return [str(n) for n in names] if shape and isinstance(names, list) and len(names) == shape[0] else None
-
-
-def _parts(data: dict[str, Any], path: Path, root: Path) -> Iterator[_Part]:
-    """Where data.yaml says that the images are; nothing outside the source's ``root`` is looked at."""
-    given = data.get("path")
-    tops = [path.parent / str(given), path.parent] if given is not None else [path.parent]
-    found = False
-    for key, split in _SPLITS.items():
-        values = data.get(key)
-        for value in values if isinstance(values, list) else [values] if values else []:
-            # Roboflow writes ../train/images for what stands in train/images.
-            texts = [str(value), str(value).removeprefix("../")]
-            places = [absolute(top / text) for text in texts for top in tops]
-            place = next((p for p in places if exists(p)), None)
-            if place is None:
-                raise OneglanceError(f"{path}: `{key}`: there is no {places[0]}")
-            if not place.is_relative_to(root):
-                raise OneglanceError(
-                    f"{path}: `{key}` is {place}, outside the source's root {root}; set `root` to a folder "
-                    "that holds "
-                    "both, or give `images` and `labels`"
-                )
-            found = True
-            if place.is_dir():
-                yield _Part(split, place, None)
-            else:
-                lines = enumerate(read_text(place).splitlines(), 1)
-                yield _Part(
-                    split,
-                    root,
-                    [(f"{place} line {n}", _inside(t, place, root)) for n, t in lines if t.strip()],
-                )
-    if not found:
-        raise OneglanceError(f"{path}: none of the keys {', '.join(_SPLITS)} says where the images are")
-
-
-def _inside(text: str, listed_in: Path, root: Path) -> str:
-    """A line of a list of images, relative to ``root`` where it can be; anything else is refused later on."""
-    text = text.strip().replace("\\", "/")
-    for top in (listed_in.parent, root):
-        place = absolute(top / text)
-        if place.is_relative_to(root) and exists(place):
-            return place.relative_to(root).as_posix()
-    return text
-
-
 @dataclass
 class _Reader:
     reading: Reading
@@ -192,7 +124,7 @@ class _Reader:
     missing: str
     _used: set[str] = field(default_factory=set)
 
-    def records(self, parts: list[_Part]) -> Iterator[Record]:
+    def records(self, parts: list[Part]) -> Iterator[Record]:
         for part in parts:
             names = part.names
             if names is None:

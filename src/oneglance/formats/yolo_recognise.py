@@ -10,7 +10,7 @@ from typing import Any
 
 from oneglance.errors import OneglanceError
 from oneglance.formats.base import Suggestion
-from oneglance.formats.files import exists, read_text, read_yaml
+from oneglance.formats.files import absolute, exists, read_text, read_yaml
 from oneglance.formats.image_folders import ImageFolders
 from oneglance.formats.recognition import (
     SPLITS,
@@ -21,6 +21,7 @@ from oneglance.formats.recognition import (
     points_task,
     relative_to,
 )
+from oneglance.formats.yolo_data import Part, image_parts
 
 #: Lists of classes' names, one a line: LabelImg's and Label Studio's, and darknet's.
 NAME_LISTS = ("classes.txt", "obj.names")
@@ -32,7 +33,7 @@ def recognise(folder: Path) -> list[Suggestion]:
     """A source for each folder of text files whose lines look like YOLO's, with the names of the nearest
     YAML.
     """
-    found = []
+    found: list[Suggestion] = []
     places = ImageFolders(folder)
     yamls = [path for suffix in (".yaml", ".yml") for path in files(folder, suffix, 2)]
     for labels in folders(folder, 3):
@@ -54,6 +55,14 @@ def recognise(folder: Path) -> list[Suggestion]:
         }
         if labels.name in SPLITS:
             source["split"] = SPLITS[labels.name]
+        elif data is not None:
+            parts = _parts(*data, folder)
+            if any(part.names is not None for part in parts):  # lists say what is in which split
+                if any(one.source.get("data") == relative_to(data[0], folder) for one in found):
+                    continue
+                source = {"format": "yolo"}
+            elif split := next((part.split for part in parts if absolute(images).is_relative_to(part.folder)), None):
+                source["split"] = split
         classes: list[str] = []
         points: list[str] = []
         notes: list[str] = []
@@ -79,6 +88,14 @@ def recognise(folder: Path) -> list[Suggestion]:
             tasks["outline"] = {"kind": "mask", "on": "objects"}
         found.append(Suggestion({**source, "tasks": list(tasks)}, tasks, "; ".join(notes), stems))
     return found
+
+
+def _parts(path: Path, content: dict[str, Any], folder: Path) -> list[Part]:
+    """Where the YAML says that images are; nothing where it says what is not there."""
+    try:
+        return list(image_parts(content, path, absolute(folder)))
+    except OneglanceError:
+        return []
 
 
 def _listed_names(labels: Path, folder: Path) -> list[str]:
