@@ -318,8 +318,8 @@ def test_folders_of_images_that_other_labels_speak_of_are_no_classes() -> None:
     found = {"objects": {"kind": "detection", "classes": ["car"]}}
     sites = {"class": {"kind": "classification", "classes": ["siteA", "siteB"]}}
     plan = Plan()
-    plan.add(Suggestion({"format": "coco", "images": "images", "labels": "l.json", "tasks": ["objects"]}, found), Path("x"),
-             Path())  # fmt: skip
+    source = {"format": "coco", "images": "images", "labels": "l.json", "tasks": ["objects"]}
+    plan.add(Suggestion(source, found), Path("x"), Path())
     plan.add(Suggestion({"format": "folder", "root": "images", "tasks": ["class"]}, sites), Path("x"), Path())
     plan.add(Suggestion({"format": "folder", "root": "weather", "tasks": ["class"]}, sites), Path("x"), Path())
     assert list(plan.tasks) == ["objects", "class"]
