@@ -108,6 +108,16 @@ def test_attributes_that_sort_objects_become_classes(tmp_path: Path) -> None:
     assert "plate, speed, seats, always, remark" in found.note
 
 
+def test_an_attribute_says_who_somebody_is(tmp_path: Path) -> None:
+    people = [{"attributes": {"person_id": f"p{k % 40}"}} for k in range(60)]
+    found = only(coco(tmp_path, people, [{"id": 1, "name": "face"}]))
+    assert found.tasks["who"] == {"kind": "embedding", "on": "objects.face"}
+    assert found.source["identity"] == "person_id"
+    (record,), _ = read({**found.source, "tasks": ["objects"]}, {"objects": Column("instances", ("face",))}, tmp_path)
+    assert [one.identity for one in items(record)][:2] == ["p0", "p1"]
+    assert "who" not in coco_tasks(tmp_path / "once", people[:40], [CAR])  # nobody is shown twice
+
+
 def test_splits_of_one_data_set_have_its_tasks_where_they_have_labels(tmp_path: Path) -> None:
     """Judged alone, six values of three colours would be none, and the split could not be scored."""
     person = {"id": 2, "name": "person", "keypoints": ["a", "b"]}

@@ -15,7 +15,7 @@ from oneglance.formats.base import Suggestion
 from oneglance.formats.coco_file import as_key, skeleton_of, some
 from oneglance.formats.files import MEGABYTE, read_json
 from oneglance.formats.image_folders import ImageFolders
-from oneglance.formats.recognition import SPLITS, free_key, json_files, points_task, relative_to
+from oneglance.formats.recognition import IDENTITIES, SPLITS, free_key, json_files, points_task, relative_to
 
 #: So many values an attribute that sorts objects may have, and so often most of them occur.
 MOST_VALUES, OFTEN = 200, 5
@@ -231,6 +231,7 @@ def _suggestions(folder: Path, sources: Sequence[_Source]) -> list[Suggestion]:
         skeleton = next((found for file in alike if (found := file.points[label][1])), [])
         add(f"{label}_points", points_task(names, f"objects.{label}", skeleton=skeleton), alike)
     unasked, tags = [], []
+    says: dict[str, str] = {}
     attributes: dict[str, _Attribute] = {}
     for file in files:
         for name, attribute in file.attributes.items():
@@ -240,7 +241,10 @@ def _suggestions(folder: Path, sources: Sequence[_Source]) -> list[Suggestion]:
         on = "objects" if len(one.classes) > 1 else f"objects.{next(iter(one.classes), '')}"
         if not name.strip() or name.lower() in _BOOKS or not one.classes:
             continue
-        if one.sorts:
+        if name.lower() in IDENTITIES and 2 <= len(one.texts) < one.texts.total():
+            add("who", {"kind": "embedding", "on": on}, mine)
+            says["identity"] = name
+        elif one.sorts:
             task = {"kind": "classification", "on": on, "attribute": name, "classes": sorted(one.texts)}
             add(name, task, mine)
         elif one.holds_or_not:
@@ -251,11 +255,16 @@ def _suggestions(folder: Path, sources: Sequence[_Source]) -> list[Suggestion]:
         mine = [file for file in files if any(name in file.attributes for name in tags)]
         add("tags", {"kind": "tagging", "on": "objects", "classes": tags}, mine)
     note = f"attributes that are numbers or many texts are not asked for: {', '.join(unasked)}" if unasked else ""
-    return [_suggestion(folder, source, tasks, having, note) for source in sources]
+    return [_suggestion(folder, source, tasks, having, note, says) for source in sources]
 
 
 def _suggestion(
-    folder: Path, source: _Source, tasks: dict[str, dict[str, Any]], having: dict[str, list[_File]], note: str
+    folder: Path,
+    source: _Source,
+    tasks: dict[str, dict[str, Any]],
+    having: dict[str, list[_File]],
+    note: str,
+    says: dict[str, str],
 ) -> Suggestion:
     labels = [relative_to(file.path, folder) for file in source.files]
     entry: dict[str, Any] = {
@@ -267,6 +276,8 @@ def _suggestion(
         entry["split"] = source.split
     own = [name for name, files in having.items() if any(file in files for file in source.files)]
     stems = frozenset(Path(name).stem for file in source.files for name in file.images.values())
+    if "who" in own:
+        entry |= says
     return Suggestion({**entry, "tasks": own}, {name: tasks[name] for name in own}, note, stems)
 
 

@@ -11,10 +11,9 @@ from typing import Any
 from oneglance.formats.base import Suggestion
 from oneglance.formats.files import is_image_name
 from oneglance.formats.image_folders import ImageFolders
-from oneglance.formats.recognition import SPLITS, files, images_in, points_task, relative_to
+from oneglance.formats.recognition import IDENTITIES, SPLITS, files, images_in, points_task, relative_to
 
 _LOOK_ROWS = 5000
-_IDENTITY = frozenset({"identity", "person", "person_id", "who", "subject", "individual"})
 _SPLIT = frozenset({"split", "set", "subset", "partition"})
 _LABEL = frozenset({"label", "class", "class_name", "category", "name", "species", "type"})
 #: Columns of a box, and what they hold.
@@ -186,7 +185,7 @@ class _Plan:
                 field["values"] = {value: f"{label}_{value}" for value in sorted(values, key=int)}
                 classes = list(field["values"].values())
         self.tasks[task], self.fields[task] = {"kind": "detection", "classes": classes}, field
-        who = next((name for name in self.header if name.lower() in _IDENTITY and name not in self.used), None)
+        who = next((name for name in self.header if name.lower() in IDENTITIES and name not in self.used), None)
         if who is not None and self._values(who):
             field["identity"] = who
             self.tasks[f"{task}_who"], self.fields[f"{task}_who"] = {"kind": "embedding", "on": task}, {}
@@ -198,7 +197,7 @@ class _Plan:
             return
         separator = next((one for one in "|;" if sum(one in value for value in values) > len(values) / 4), None)
         tags = sorted({tag.strip() for value in values for tag in value.split(separator)} - {""}) if separator else []
-        if name.lower() in _IDENTITY:
+        if name.lower() in IDENTITIES:
             self.fields[name], self.tasks[name] = name, {"kind": "embedding"}
         elif separator is not None and len(tags) <= 200:
             self.fields[name] = {"column": name, "separator": separator}

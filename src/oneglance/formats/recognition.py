@@ -28,6 +28,8 @@ _SIDES = {
     for pair in (("left", "right"), ("Left", "Right"), ("LEFT", "RIGHT"), ("l", "r"), ("L", "R"))
     for one, other in (pair, pair[::-1])
 }
+#: What columns and attributes are called that say who somebody is.
+IDENTITIES = frozenset({"identity", "person", "person_id", "who", "subject", "individual"})
 #: Keys by which a source says itself which of its images are in which split.
 _SAYS_SPLITS = ("split", "splits", "split_column")
 
