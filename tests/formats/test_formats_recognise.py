@@ -346,4 +346,14 @@ def test_a_file_of_everything_adds_nothing_to_those_of_the_splits(tmp_path: Path
     coco(tmp_path, [{}], [CAR], "all.json", ("a.jpg", "b.jpg"))
     left, *kept = recognise(tmp_path)
     assert [one.source["labels"] for one in kept] == ["train.json", "val.json"]
-    assert "all.json: its images are those of the files of the splits" in left.note
+    assert "all.json: the files of the splits say the same of the same images" in left.note
+    coco(tmp_path, [{"segmentation": [[1, 2, 9, 2, 5, 9]]}], [CAR], "all.json", ("a.jpg", "b.jpg"))
+    assert all(one.tasks for one in recognise(tmp_path))  # it says more
+
+
+def test_trainval_is_for_training_unless_others_divide_it(tmp_path: Path) -> None:
+    coco(tmp_path, [{}], [CAR], "trainval.json", ("a.jpg",))
+    coco(tmp_path, [{}], [CAR], "test.json", ("b.jpg",))
+    assert [one.source["split"] for one in recognise(tmp_path)] == ["test", "train"]
+    coco(tmp_path, [{}], [CAR], "val.json", ("a.jpg",))
+    assert sorted(one.source["labels"] for one in recognise(tmp_path) if one.tasks) == ["test.json", "val.json"]

@@ -159,17 +159,21 @@ def _from_yaml(path: Path, yaml_folder: Path) -> str:
 
 
 def _same_labels(one: Suggestion, other: Suggestion) -> bool:
-    """Whether two suggestions ask the same of the same images (most of them): the same labels twice, in one format or
-    exported to two."""
-    keys = ("images", "split", "root") if one.source["format"] == other.source["format"] else ("images",)
-    if any(one.source.get(key) != other.source.get(key) for key in keys):
+    """Whether ``other`` asks nothing but what ``one`` does, and of images that ``one`` speaks of: the same labels
+    twice, in one format or exported to two."""
+    if one.source.get("images") != other.source.get("images"):
+        return False
+    if one.source["format"] == other.source["format"] and one.source.get("root") != other.source.get("root"):
+        return False
+    if one.source.get("split") not in (None, other.source.get("split")):
         return False
     mine, theirs = ({name: _asked(task) for name, task in each.tasks.items()} for each in (one, other))
-    shared = len(one.stems & other.stems) > 0.5 * max(1, min(len(one.stems), len(other.stems)))
-    return shared and theirs.items() <= mine.items()
+    return len(one.stems & other.stems) >= max(1, 0.9 * len(other.stems)) and theirs.items() <= mine.items()
 
 
 def _asked(task: dict[str, Any]) -> tuple[Any, ...]:
+    if task["kind"] == "segmentation":  # by numbers, which have no names
+        return (task["kind"],)
     return task["kind"], task.get("on"), *(frozenset(map(str, task.get(key, ()))) for key in ("classes", "points"))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +14,7 @@ from oneglance.formats.base import Suggestion
 from oneglance.formats.coco_file import as_key, skeleton_of, some
 from oneglance.formats.files import MEGABYTE, read_json
 from oneglance.formats.image_folders import ImageFolders
-from oneglance.formats.recognition import IDENTITIES, SPLITS, free_key, json_files, points_task, relative_to
+from oneglance.formats.recognition import IDENTITIES, divided, free_key, json_files, points_task, relative_to, split_of
 
 #: So many values an attribute that sorts objects may have, and so often most of them occur.
 MOST_VALUES, OFTEN = 200, 5
@@ -80,6 +79,13 @@ class _File:
     points: dict[str, tuple[list[str], list[list[str]]]]
     attributes: dict[str, _Attribute]
 
+    @property
+    def facts(self) -> set[tuple[str, str]]:
+        """What it has, by name."""
+        told = [("class", name) for name in self.classes] + [("points", name) for name in self.points]
+        told += [("attribute", name) for name, one in self.attributes.items() if one.classes]
+        return {*told, *([("outline", "")] if self.outlined else [])}
+
 
 @dataclass(eq=False)
 class _Source:
@@ -92,8 +98,18 @@ class _Source:
     def takes(self, other: _File) -> bool:
         """Whether its annotations can be put together with those that are here: one number is one image."""
         return all(
-            one.images[key] == other.images[key] for one in self.files for key in one.images.keys() & other.images
-        )
+            len(shared) == len(set(one.images.values()) & set(other.images.values()))
+            and all(one.images[key] == other.images[key] for key in shared)
+            for one in self.files for shared in [one.images.keys() & other.images.keys()]
+        )  # fmt: skip
+
+    def says_more(self, others: Sequence[_Source]) -> bool:
+        """Whether it speaks of other images than these sources, or tells more of objects."""
+        theirs = [file for one in others for file in one.files]
+        names = {name for file in theirs for name in file.images.values()}
+        told = {fact for file in theirs for fact in file.facts}
+        mine = {name for file in self.files for name in file.images.values()}
+        return not mine <= names or not {fact for file in self.files for fact in file.facts} <= told
 
 
 def recognise(folder: Path) -> list[Suggestion]:
@@ -123,17 +139,19 @@ def recognise(folder: Path) -> list[Suggestion]:
         if wrong or images is None:
             found.append(Suggestion({"format": "coco", "labels": name, "tasks": []}, {}, f"{name}: {wrong}"))
             continue
-        split = _split_of(path.stem)
+        split = split_of(path.stem)
         at = next((s for s in sources if (s.folder, s.split) == (images, split) and s.takes(file)), None)
         if at is None:
             sources.append(at := _Source(images, split))
         at.files.append(file)
-    divided = {name for source in sources if source.split for file in source.files for name in file.images.values()}
-    for whole in [one for one in sources if one.split is None and divided]:
-        if all(name in divided for file in whole.files for name in file.images.values()):
+    for source in sources:
+        source.split = divided(source.split, [one.split for one in sources if one.folder == source.folder])
+    for whole in [one for one in sources if one.split is None]:
+        parts = [one for one in sources if one.split is not None and one.folder == whole.folder]
+        if parts and not whole.says_more(parts):
             sources.remove(whole)
             names = [relative_to(file.path, folder) for file in whole.files]
-            says = f"{', '.join(names)}: its images are those of the files of the splits"
+            says = f"{', '.join(names)}: the files of the splits say the same of the same images"
             found.append(Suggestion({"format": "coco", "labels": names[0], "tasks": []}, {}, says))
     for together in _data_sets(sources):
         found += _suggestions(folder, together)
@@ -279,8 +297,3 @@ def _suggestion(
     if "who" in own:
         entry |= says
     return Suggestion({**entry, "tasks": own}, {name: tasks[name] for name in own}, note, stems)
-
-
-def _split_of(stem: str) -> str | None:
-    words = [word for word in re.findall(r"[a-z]+", stem.lower()) if word in SPLITS]
-    return SPLITS[words[0]] if words else None

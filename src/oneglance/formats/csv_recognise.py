@@ -11,7 +11,16 @@ from typing import Any
 from oneglance.formats.base import Suggestion
 from oneglance.formats.files import is_image_name
 from oneglance.formats.image_folders import ImageFolders
-from oneglance.formats.recognition import IDENTITIES, SPLITS, files, images_in, points_task, relative_to
+from oneglance.formats.recognition import (
+    IDENTITIES,
+    SPLITS,
+    divided,
+    files,
+    images_in,
+    points_task,
+    relative_to,
+    split_of,
+)
 
 _LOOK_ROWS = 5000
 _SPLIT = frozenset({"split", "set", "subset", "partition"})
@@ -37,6 +46,12 @@ def recognise(folder: Path) -> list[Suggestion]:
         suggestion = _look(path, folder, places)
         if suggestion is not None:
             found.append(suggestion)
+    splits = [suggestion.source.get("split") for suggestion in found]
+    for suggestion in found:
+        if "split" in suggestion.source:
+            suggestion.source["split"] = divided(suggestion.source["split"], splits)
+            if suggestion.source["split"] is None:
+                del suggestion.source["split"]
     # Where there are lists of splits, a list of everything adds nothing.
     with_split = {str(s.source["columns"]) for s in found if "split" in s.source and "columns" in s.source}
     return [s for s in found if "split" in s.source or str(s.source.get("columns")) not in with_split]
@@ -119,8 +134,8 @@ class _Plan:
         """What it comes to; None where nothing can be asked."""
         if not self.tasks:
             return None
-        words = [word for word in re.findall("[a-z]+", path.stem.lower()) if word in SPLITS]
-        split = {"split": SPLITS[words[0]]} if words and "split_column" not in self.says else {}
+        named = None if "split_column" in self.says else split_of(path.stem)
+        split = {} if named is None else {"split": named}
         source = {**entry, **self.says, **split, "tasks": self.fields}
         return Suggestion(source, self.tasks, "; ".join(self.notes), stems)
 
@@ -242,7 +257,7 @@ def _spec(x: str, y: str, visible: tuple[str, str], known: set[str], first: str,
 
 
 def _are_digits(values: list[str]) -> bool:
-    return all(value.lstrip("-").isdigit() for value in values)
+    return all(re.fullmatch("-?[0-9]{1,18}", value) for value in values)
 
 
 def _are_numbers(values: list[str]) -> bool:

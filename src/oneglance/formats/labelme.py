@@ -24,7 +24,7 @@ from oneglance.decode import ImageError, decode_bytes
 from oneglance.errors import OneglanceError, Problems, nearest
 from oneglance.formats import rle as runs
 from oneglance.formats.base import SourceSettings, Suggestion, WriteOptions
-from oneglance.formats.files import LARGEST_LABEL, read_json, walk, walk_images
+from oneglance.formats.files import LARGEST_LABEL, Refused, inside, read_json, walk, walk_images
 from oneglance.formats.image_folders import ImageFolders
 from oneglance.formats.labelme_write import HOLDS, write
 from oneglance.formats.reading import Annotations, Found, Reading, folder_of, passed_over
@@ -323,17 +323,31 @@ def _recognise(folder: Path) -> list[Suggestion]:
             if isinstance(data, dict) and isinstance(data.get("shapes"), list) and "imagePath" in data:
                 jsons.append((posixpath.splitext(entry.name)[0], data))
         tasks = _tasks([data for _, data in jsons])
-        stems = frozenset(stem for stem, _ in jsons)
-        images = places.of_stems(stems, top)
-        if not tasks or images is None:
+        if not tasks:
             continue
+        stems = frozenset(stem for stem, _ in jsons)
+        names = [str(data["imagePath"]) for _, data in jsons]
+        images = places.of_stems(stems, top) or places.of_stems({Path(name).stem for name in names}, top)
         source: dict[str, Any] = {"format": "labelme", "root": relative_to(top, folder)}
+        if any(_is_there(top, name) for name in names[:20]):
+            images = top
+        if images is None:
+            where = f"{source['root']}: LabelMe's files, whose images ({names[0][:60]!r}, ...) are in no folder here"
+            found.append(Suggestion({**source, "tasks": []}, {}, where))
+            continue
         if images != top:
             source = {
                 "format": "labelme", "images": relative_to(images, folder), "labels": relative_to(top, folder),
             }  # fmt: skip
         found.append(Suggestion({**source, "tasks": list(tasks)}, tasks, stems=stems))
     return found
+
+
+def _is_there(folder: Path, name: str) -> bool:
+    try:
+        return bool(inside(folder, name))
+    except Refused:
+        return False
 
 
 def _tasks(jsons: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:

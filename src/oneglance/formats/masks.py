@@ -21,7 +21,7 @@ from oneglance.decode import ImageError, decode_mask, read_size
 from oneglance.errors import OneglanceError, Problems, nearest
 from oneglance.formats.base import SourceSettings, Suggestion, WriteOptions
 from oneglance.formats.files import Refused, by_stem, inside, need_folder, walk_images
-from oneglance.formats.image_folders import ImageFolders, looks_like_mask
+from oneglance.formats.image_folders import LABEL_WORDS, ImageFolders, is_grey, looks_like_mask, words_of
 from oneglance.formats.reading import Annotations, Found, Reading
 from oneglance.formats.recognition import SPLITS, folders, images_in, relative_to
 from oneglance.formats.writing import Images, Losses, new_folder, one_task, tasks_to_write
@@ -244,7 +244,8 @@ def _drawn(annotation: Segments, palette: _Palette, record: Record) -> np.ndarra
 
 def _recognise(folder: Path) -> list[Suggestion]:
     """Pairs of folders whose images have the same names, the second of small-valued PNGs."""
-    found = []
+    pairs: list[tuple[Path, Path, frozenset[str]]] = []
+    total: set[int] = set()
     places = ImageFolders(folder)
     for labels in folders(folder, 3):
         pngs = [n for n in images_in(labels) if n.lower().endswith(".png")]
@@ -254,32 +255,30 @@ def _recognise(folder: Path) -> list[Suggestion]:
         images = places.of_stems(stems, labels, 0.5, beside=False)
         if images is None or looks_like_mask(images / images_in(images)[0]):
             continue
-        values: set[int] = set()
+        named = set(labels.relative_to(folder).parts)
+        if is_grey(images / images_in(images)[0]) and not any(words_of(part) & LABEL_WORDS for part in named):
+            continue  # grey pictures of one class beside those of another
+        pairs.append((images, labels, stems))
         for name in pngs[:: max(1, len(pngs) // 300)]:
             try:
-                values |= {int(v) for v in np.unique(decode_mask(labels / name))}
+                total |= {int(v) for v in np.unique(decode_mask(labels / name))}
             except ImageError:
                 continue
-        rest = values - {255}
-        # 255 is void beside the numbers of classes, but white is a value like black and the greys between.
-        named = {value: f"class_{value}" for value in sorted(rest if len(rest) > 1 and max(rest) < 64 else values)}
+    # The parts of one data set have the same classes, whichever happen to occur in each. 255 is void beside the numbers
+    # of classes; but white is a value like black and the greys between.
+    rest = total - {255}
+    numbers = len(rest) > 1 and (max(rest) < 64 or len(rest) >= max(rest) / 8)
+    values = {value: f"class_{value}" for value in sorted(rest if numbers else total)}
+    found = []
+    for images, labels, stems in pairs:
         source: dict[str, Any] = {
             "format": "masks", "images": relative_to(images, folder), "labels": relative_to(labels, folder),
-            "values": named,
+            "values": values,
         }  # fmt: skip
         if images.name in SPLITS:
             source["split"] = SPLITS[images.name]
         source["tasks"] = ["ground"]
         note = "the values' names are not in the files: put them in place of class_0, class_1, ..."
-        tasks = {"ground": {"kind": "segmentation", "classes": list(named.values())}}
+        tasks = {"ground": {"kind": "segmentation", "classes": list(values.values())}}
         found.append(Suggestion(source, tasks, note, stems))
-    # The splits of one data set have the same classes, whichever happen to occur in each.
-    together: dict[int, str] = {}
-    for suggestion in found:
-        together |= suggestion.source["values"]
-    classes = [together[value] for value in sorted(together)]
-    for suggestion in found:
-        if "split" in suggestion.source:
-            suggestion.source["values"] = dict(sorted(together.items()))
-            suggestion.tasks["ground"]["classes"] = classes
     return found

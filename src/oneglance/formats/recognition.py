@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import os
+import posixpath
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from itertools import chain, count, islice
+from functools import lru_cache
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
 from oneglance.formats.base import Suggestion
 from oneglance.formats.files import is_image_name
 
-#: No look at a folder reads more directory entries than this.
-LOOK = 5000
+#: No look at a folder keeps more entries of a suffix than this, and of no more suffixes than that.
+LOOK, KINDS = 5000, 100
 #: Folder names that hold images, and names of splits, as data sets use them.
 SPLITS = {
     "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test",
@@ -51,15 +53,45 @@ def with_split(suggestion: Suggestion) -> Suggestion:
     return replace(suggestion, source=source if tasks is None else {**source, "tasks": tasks})
 
 
+def split_of(stem: str) -> str | None:
+    """The split that a file's name speaks of, or ``trainval`` (see :func:`divided`)."""
+    words = [word for word in re.findall("[a-z]+", stem.lower()) if word in SPLITS]
+    return None if not words else words[0] if words[0] == "trainval" else SPLITS[words[0]]
+
+
+def divided(split: str | None, others: Collection[str | None]) -> str | None:
+    """``trainval`` is `train` where no other file is called `train` or `val`, and else no split: those divide it."""
+    return split if split != "trainval" else None if {"train", "val"} & set(others) else "train"
+
+
 def entries(folder: Path, limit: int = LOOK) -> list[os.DirEntry[str]]:
-    """At most ``limit`` entries of a folder, sorted by name, hidden ones left out; none where it can't be
-    read.
-    """
+    """The entries of a folder by name, hidden ones left out: of each suffix (and of folders) the first ``limit``; none
+    where it can't be read."""
     try:
-        with os.scandir(folder) as found:
-            return sorted((e for e in islice(found, limit) if not e.name.startswith(".")), key=lambda e: e.name)
+        found = _scan(folder, folder.stat().st_mtime_ns)
     except OSError:
         return []
+    return sorted((e for kind in found.values() for e in kind[:limit]), key=lambda e: e.name)
+
+
+@lru_cache(maxsize=1024)  # each format looks at the same folders
+def _scan(folder: Path, changed: int) -> dict[str, list[os.DirEntry[str]]]:
+    """By suffix ("/" for folders) the first entries by name. A folder of a million files is gone through, not held."""
+    found: dict[str, list[os.DirEntry[str]]] = {}
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            kind = "/" if entry.is_dir() else posixpath.splitext(entry.name)[1].lower()
+            mine = found.setdefault(kind, []) if kind in found or len(found) < KINDS else []
+            mine.append(entry)
+            if len(mine) >= 2 * LOOK:
+                mine.sort(key=lambda e: e.name)
+                del mine[LOOK:]
+    for mine in found.values():
+        mine.sort(key=lambda e: e.name)
+        del mine[LOOK:]
+    return found
 
 
 def folders(folder: Path, depth: int = 2) -> list[Path]:

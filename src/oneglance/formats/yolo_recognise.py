@@ -25,8 +25,8 @@ from oneglance.formats.yolo_data import Part, image_parts
 
 #: Lists of classes' names, one a line: LabelImg's and Label Studio's, and darknet's.
 NAME_LISTS = ("classes.txt", "obj.names")
-#: A `kpt_shape` of more points than that is a mistake.
-MOST_POINTS = 1000
+#: More points, and more classes, are a mistake, or something else than YOLO's.
+MOST_POINTS, MOST_CLASSES = 1000, 10_000
 
 
 def recognise(folder: Path) -> list[Suggestion]:
@@ -34,6 +34,7 @@ def recognise(folder: Path) -> list[Suggestion]:
     YAML.
     """
     found: list[Suggestion] = []
+    parts: dict[Path, list[Part]] = {}
     places = ImageFolders(folder)
     yamls = [path for suffix in (".yaml", ".yml") for path in files(folder, suffix, 2)]
     for labels in folders(folder, 3):
@@ -44,8 +45,8 @@ def recognise(folder: Path) -> list[Suggestion]:
             continue
         shown = {Path(name).stem for name in images_in(images)}
         texts = [path for path in texts if path.stem in shown] or texts  # others may be notes of somebody
-        widths = _widths(texts[:200])
-        if not widths:
+        widths, highest = _lines(texts[:500])
+        if not widths or highest >= MOST_CLASSES:
             continue
         data = _names_near(labels, yamls)
         source: dict[str, Any] = {
@@ -53,16 +54,17 @@ def recognise(folder: Path) -> list[Suggestion]:
             "images": relative_to(images, folder),
             "labels": relative_to(labels, folder),
         }
-        if labels.name in SPLITS:
-            source["split"] = SPLITS[labels.name]
-        elif data is not None:
-            parts = _parts(*data, folder)
-            if any(part.names is not None for part in parts):  # lists say what is in which split
-                if any(one.source.get("data") == relative_to(data[0], folder) for one in found):
-                    continue
-                source = {"format": "yolo"}
-            elif split := next((part.split for part in parts if absolute(images).is_relative_to(part.folder)), None):
-                source["split"] = split
+        if data is not None and data[0] not in parts:
+            parts[data[0]] = _parts(*data, folder)
+        said = parts[data[0]] if data is not None else []
+        if data is not None and any(part.names is not None for part in said):  # lists say what is in which split
+            if any(one.source.get("data") == relative_to(data[0], folder) for one in found):
+                continue
+            source = {"format": "yolo"}
+        elif labels.name.lower() in SPLITS:
+            source["split"] = SPLITS[labels.name.lower()]
+        elif split := next((part.split for part in said if absolute(images).is_relative_to(part.folder)), None):
+            source["split"] = split
         classes: list[str] = []
         points: list[str] = []
         notes: list[str] = []
@@ -78,7 +80,6 @@ def recognise(folder: Path) -> list[Suggestion]:
         elif listed := _listed_names(labels, folder):
             source["names"] = classes = listed
         else:
-            highest = max(_classes(texts[:2000]), default=0)
             source["names"] = classes = [f"class_{i}" for i in range(highest + 1)]
             notes.append("there is no YAML with the classes' names: put yours in place of class_0, class_1, ...")
         tasks: dict[str, dict[str, Any]] = {"objects": {"kind": "detection", "classes": classes}}
@@ -134,14 +135,15 @@ def _points(content: dict[str, Any]) -> tuple[list[str], list[tuple[str, str]] |
     return points, [(points[i], points[other]) for i, other in enumerate(places) if i < other]
 
 
-def _widths(texts: list[Path]) -> set[int]:
-    """Numbers a line; empty where a line is not YOLO's."""
+def _lines(texts: list[Path]) -> tuple[set[int], int]:
+    """Numbers a line, and the highest class; no numbers where a line is not YOLO's."""
     widths: set[int] = set()
+    highest = 0
     for path in texts:
         try:
             lines = read_text(path, 1 << 20).splitlines()
         except OneglanceError:
-            return set()
+            return set(), 0
         for line in lines:
             cells = line.split()
             if not cells:
@@ -149,17 +151,14 @@ def _widths(texts: list[Path]) -> set[int]:
             try:
                 values = [float(cell) for cell in cells]
             except ValueError:
-                return set()
+                return set(), 0
             if len(values) < 5 or not all(map(math.isfinite, values)):
-                return set()
+                return set(), 0
             if values[0] != int(values[0]) or values[0] < 0 or max(values[1:]) > 2:
-                return set()
+                return set(), 0
             widths.add(len(values))
-    return widths
-
-
-def _classes(texts: list[Path]) -> set[int]:
-    return {int(float(line.split()[0])) for path in texts for line in read_text(path).splitlines() if line.split()}
+            highest = max(highest, int(values[0]))
+    return widths, highest
 
 
 def _names_near(labels: Path, yamls: list[Path]) -> tuple[Path, dict[str, Any]] | None:
