@@ -142,6 +142,7 @@ COCO_IMAGES = {
     "name too long": ({"id": 3, "file_name": "x" * 5000 + ".jpg"}, "can't be used"),
     "no name": ({"id": 3}, "`file_name` are expected"),
     "not an object": ("c.jpg", "not an image"),
+    "id that can be none": ({"id": {"a": 1}, "file_name": "c.jpg"}, "neither a number nor a text"),
     "duplicate id": ({"id": 1, "file_name": "b.jpg"}, "already given"),
     "the same file again": ({"id": 3, "file_name": "./a.jpg"}, "already described"),
     "another size": ({"id": 3, "file_name": "c.jpg", "width": 7, "height": 8}, "given as 7 x 8"),
@@ -163,6 +164,14 @@ def test_a_bad_coco_image_is_passed_over(case: str, tmp_path: Path) -> None:
     assert len(records) == (3 if "size" in case else 2)
     assert len(problems) == 1
     assert says in problems[0]
+
+
+def test_an_annotation_without_an_image_belongs_to_none_whose_id_can_not_be_read(tmp_path: Path) -> None:
+    source = coco(tmp_path, {}, images=[{"id": None, "file_name": "b.jpg"}])
+    (a, b), problems = read(source, OBJECTS, tmp_path)
+    assert [boxes(a), boxes(b)] == [[GOOD_BOX], []]
+    assert len(problems) == 2
+    assert "image_id None is not in the file's images" in problems[1]
 
 
 def test_links_are_followed_when_asked(tmp_path: Path) -> None:

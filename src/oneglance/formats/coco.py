@@ -183,6 +183,9 @@ class _Reader:
                 self.reading.problem(where, f"{str(entry)[:60]} is not an image: `id` and `file_name` are expected")
                 continue
             key = as_key(entry["id"])
+            if key is None:
+                self.reading.problem(where, f"its id {str(entry['id'])[:40]!r} is neither a number nor a text")
+                continue
             if key in listed:
                 self.reading.problem(where, f"image id {entry['id']!r} was already given; the first is kept")
                 continue
