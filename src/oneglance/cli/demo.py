@@ -30,7 +30,7 @@ class _Kind:
 
 
 _IMAGES = _Kind(1600, "oneglance-demo", "all tasks", 4)
-_OBJECTS = _Kind(900, "oneglance-demo-objects", "six tasks, five of them on the objects that one finds", 12)
+_OBJECTS = _Kind(900, "oneglance-demo-objects", "six tasks, five of them on the objects that one finds", 20)
 #: The share of images of strangers that may be given a name in the pictures.
 FAR = 0.05
 

@@ -61,7 +61,7 @@ SPLITS = (("train", 0.7), ("val", 0.1), ("test", 0.2))
 #: scene, and the share of it that shows.
 LEAST = {"car": (16.0, 12.0), "person": (10.0, 24.0), "face": (9.0, 12.0), "plate": (12.0, 4.0)}
 LEAST_VISIBLE = 0.5
-SCENE_SIZE, PORTRAIT_SIZE, PHOTO_SIZE, CAR_SIZE, PARKED_SIZE = (256, 256), (64, 64), (192, 256), 64, 128
+SCENE_SIZE, PORTRAIT_SIZE, PHOTO_SIZE, CAR_SIZE, PARKED_SIZE = (256, 256), (64, 64), (192, 256), 64, 96
 #: The album: photos of each person of the split test, by which they can be enrolled.
 ALBUM, PHOTOS = "album", 4
 CONFIG = "street.yaml"
@@ -279,7 +279,7 @@ mixing: {{weights: {{outlines: 1.4, cars: 1.2, people: 1.2}}}}
 train:
   size: [192, 192]
   eval_size: [224, 224]
-  sizes: {{portraits: [64, 64], garage: [64, 64], parked: [128, 128]}}
+  sizes: {{portraits: [64, 64], garage: [64, 64], parked: [96, 96]}}
   epochs: 12
   batch: 16
   lr: 0.008
