@@ -15,7 +15,7 @@ from oneglance.formats.folder import FolderSettings
 from oneglance.formats.labelme import LabelmeSettings
 from oneglance.formats.lfw import LfwSettings
 from oneglance.formats.masks import MasksSettings
-from oneglance.formats.recognition import with_split
+from oneglance.formats.recognition import forget_folders, with_split
 from oneglance.formats.voc import VocSettings
 from oneglance.formats.yolo import YoloSettings
 
@@ -41,4 +41,7 @@ def recognise(folder: Path) -> list[Suggestion]:
     are two tasks, to be renamed by whoever puts them together.
     """
     need_folder(folder, "folder")
-    return [with_split(suggestion) for settings in FORMATS.values() for suggestion in settings.recognise(folder)]
+    try:
+        return [with_split(suggestion) for settings in FORMATS.values() for suggestion in settings.recognise(folder)]
+    finally:
+        forget_folders()

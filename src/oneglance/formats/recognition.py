@@ -94,6 +94,11 @@ def _scan(folder: Path, changed: int) -> dict[str, list[os.DirEntry[str]]]:
     return found
 
 
+def forget_folders() -> None:
+    """Forget what folders hold: with thousands of them, their entries take memory."""
+    _scan.cache_clear()
+
+
 def folders(folder: Path, depth: int = 2) -> list[Path]:
     """The folder and those below it, down to ``depth`` levels, at most a few hundred."""
     found = [folder]
