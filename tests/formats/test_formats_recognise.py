@@ -274,6 +274,13 @@ def test_boxes_in_a_table_are_objects(tmp_path: Path, columns: str, form: str) -
     assert [one.label for one in items(a)] == ["class_0", "class_3"]
 
 
+def test_a_name_of_its_own_for_each_object_is_no_class(tmp_path: Path) -> None:
+    rows = "".join(f"a.jpg,1,2,9,8,thing {k},{'xy'[k % 2]}\n" for k in range(40))
+    found = table(tmp_path, f"image,x1,y1,x2,y2,name,label\n{rows}")
+    assert found.tasks["objects"]["classes"] == ["x", "y"]
+    assert found.source["tasks"]["objects"]["label"] == "label"
+
+
 def test_a_column_of_several_words_holds_tags(tmp_path: Path) -> None:
     found = table(tmp_path, "image,seen\na.jpg,sea|sky\nb.jpg,sky|sand|sea\n")
     assert found.tasks == {"seen": {"kind": "tagging", "classes": ["sand", "sea", "sky"]}}

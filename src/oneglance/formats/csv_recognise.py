@@ -192,13 +192,16 @@ class _Plan:
 
     def _look_for_objects(self, task: str, field: dict[str, Any]) -> None:
         """A row an object; what a row says else, it says of that object."""
-        label = next((name for name in self.header if name.lower() in _LABEL and name not in self.used), None)
         classes = [task]
-        if label is not None and (values := sorted(set(self._values(label)))):
+        for label in [name for name in self.header if name.lower() in _LABEL and name not in self.used]:
+            values = sorted(set(self._values(label)))
+            if not 0 < len(values) <= max(20, len(self.body) // 5):
+                continue  # no class: a name that each object has by itself
             field["label"], classes = label, values
             if _are_digits(values):
                 field["values"] = {value: f"{label}_{value}" for value in sorted(values, key=int)}
                 classes = list(field["values"].values())
+            break
         self.tasks[task], self.fields[task] = {"kind": "detection", "classes": classes}, field
         who = next((name for name in self.header if name.lower() in IDENTITIES and name not in self.used), None)
         if who is not None and self._values(who):
