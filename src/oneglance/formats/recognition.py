@@ -109,11 +109,6 @@ def folders(folder: Path, depth: int = 2) -> list[Path]:
     return found[:400]
 
 
-def by_distance(candidates: Sequence[Path], origin: Path) -> list[Path]:
-    """Folders, the fewest steps from ``origin`` first: of several with files of the same names, that one is meant."""
-    return sorted(candidates, key=lambda path: len(Path(os.path.relpath(path, origin)).parts))
-
-
 def files(folder: Path, suffix: str, depth: int = 2) -> list[Path]:
     """Files that end on ``suffix`` in the folder and below, at most some hundred."""
     found = [Path(e.path) for top in folders(folder, depth) for e in entries(top) if e.name.lower().endswith(suffix)]
