@@ -88,6 +88,9 @@ def test_classes_that_somebody_else_looked_for_are_unknown() -> None:
     plan.add(suggestion("b", ["person"], split="val"), Path("x"), Path())
     plan.finish()
     assert not any("annotated" in source for source in plan.sources)
+    plan.add(suggestion("other", ["cat", "person"], split="train"), Path("x"), Path())
+    plan.finish()  # another data set of the split train
+    assert [source.get("annotated") for source in plan.sources] == [["car", "person"], None, ["cat", "person"]]
 
 
 def test_only_the_same_labels_are_left_out_as_the_same() -> None:

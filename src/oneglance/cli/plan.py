@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import re
+from collections import Counter
 from itertools import chain, count
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -19,7 +20,7 @@ from oneglance.formats.recognition import mirror_note
 #: Lists in the YAML are written in lines of so many characters at most.
 WIDTH = 100
 #: Formats whose files name a class only where one is: what a source never shows, its people may not have looked for.
-_NAME_NO_CLASSES = ("voc", "labelme")
+_NAME_NO_CLASSES = ("voc", "labelme", "csv")
 
 
 class Plan:
@@ -98,9 +99,12 @@ class Plan:
 
     def _say_who_looked_for_what(self) -> None:
         """Write down the classes that a source's own labels name, where they are united with those of others: somebody
-        else's classes may not have been looked for. Splits of one data set are labelled alike."""
+        else's classes may not have been looked for. Splits of one data set are labelled alike; two sources of one split
+        are two data sets."""
+        times = Counter((source["format"], source.get("split")) for source in self.sources)
         for source, own in zip(self.sources, self._own, strict=True):
-            if source["format"] not in _NAME_NO_CLASSES or "split" in source:
+            alone = "split" in source and times[source["format"], source["split"]] == 1
+            if source["format"] not in _NAME_NO_CLASSES or alone:
                 continue
             for name, classes in own.items():
                 if set(classes) != set(self.tasks[name]["classes"]):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from oneglance.formats.base import Suggestion
+from oneglance.formats.csv_table import BOXES
 from oneglance.formats.files import is_image_name
 from oneglance.formats.image_folders import ImageFolders
 from oneglance.formats.recognition import (
@@ -25,16 +26,6 @@ from oneglance.formats.recognition import (
 _LOOK_ROWS = 5000
 _SPLIT = frozenset({"split", "set", "subset", "partition"})
 _LABEL = frozenset({"label", "class", "class_name", "category", "name", "species", "type"})
-#: Columns of a box, and what they hold.
-_BOXES = tuple(
-    (columns, form)
-    for names, form in (
-        ("x1 y1 x2 y2", "xyxy"), ("xmin ymin xmax ymax", "xyxy"), ("left top right bottom", "xyxy"),
-        ("bbox_x1 bbox_y1 bbox_x2 bbox_y2", "xyxy"), ("bbox_xmin bbox_ymin bbox_xmax bbox_ymax", "xyxy"),
-        ("x y w h", "xywh"), ("x y width height", "xywh"), ("left top width height", "xywh"),
-        ("bbox_x bbox_y bbox_w bbox_h", "xywh"), ("bbox_x bbox_y bbox_width bbox_height", "xywh"),
-    ) for columns in [tuple(names.split())]
-)  # fmt: skip
 _GROUP = frozenset({"group", "video", "clip", "scene", "session", "sequence"})
 
 
@@ -142,7 +133,7 @@ class _Plan:
     def look(self, stem: str) -> None:
         """Look at all columns; ``stem``: what objects or points are called that have no name."""
         self._look_for_splits()
-        box = next((one for one in _BOXES if set(one[0]) <= set(self.header)), None)
+        box = next((one for one in BOXES.items() if set(one[0]) <= set(self.header)), None)
         points = None if box and not {"x0", "x3"} & set(self.header) else _points(self.header)
         if points is not None:
             box = None

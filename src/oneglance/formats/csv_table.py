@@ -49,6 +49,21 @@ class CsvField(BaseModel):
     score: str | None = Field(default=None, description="The column of an object's score.")
 
 
+#: Columns of a box, and what they hold.
+BOXES: dict[tuple[str, ...], Literal["xyxy", "xywh"]] = {
+    ("x1", "y1", "x2", "y2"): "xyxy",
+    ("xmin", "ymin", "xmax", "ymax"): "xyxy",
+    ("left", "top", "right", "bottom"): "xyxy",
+    ("bbox_x1", "bbox_y1", "bbox_x2", "bbox_y2"): "xyxy",
+    ("bbox_xmin", "bbox_ymin", "bbox_xmax", "bbox_ymax"): "xyxy",
+    ("x", "y", "w", "h"): "xywh",
+    ("x", "y", "width", "height"): "xywh",
+    ("left", "top", "width", "height"): "xywh",
+    ("bbox_x", "bbox_y", "bbox_w", "bbox_h"): "xywh",
+    ("bbox_x", "bbox_y", "bbox_width", "bbox_height"): "xywh",
+}
+
+
 @dataclass(frozen=True)
 class Row:
     """A row: where it stands, and its cells without surrounding blanks."""
@@ -96,12 +111,10 @@ def default_field(given: Any, task: str, column: Column, table: Table) -> CsvFie
     if column.type == "points":
         return _points_by_name(task, column, table)
     if column.type == "instances":
-        for names, form in ((["x1", "y1", "x2", "y2"], "xyxy"), (["xmin", "ymin", "xmax", "ymax"], "xyxy"),
-                            (["x", "y", "w", "h"], "xywh"),
-                            (["x", "y", "width", "height"], "xywh")):  # fmt: skip
+        for names, form in BOXES.items():
             if all(name in table.header for name in names):
                 label = next((n for n in ("label", "class", "name", "category") if n in table.header), None)
-                return CsvField(box=names, box_format="xywh" if form == "xywh" else "xyxy", label=label)
+                return CsvField(box=list(names), box_format=form, label=label)
         raise OneglanceError(f"{table.path}: task {task!r} keeps objects; say where their boxes are: "
                              f"`tasks: {{{task}: {{box: [x1, y1, x2, y2], label: class}}}}`")  # fmt: skip
     return CsvField(columns=[task]) if column.type == "numbers" else CsvField(column=task)

@@ -255,8 +255,7 @@ def _recognise(folder: Path) -> list[Suggestion]:
         images = places.of_stems(stems, labels, 0.5, beside=False)
         if images is None or looks_like_mask(images / images_in(images)[0]):
             continue
-        named = set(labels.relative_to(folder).parts)
-        if is_grey(images / images_in(images)[0]) and not any(words_of(part) & LABEL_WORDS for part in named):
+        if is_grey(images / images_in(images)[0]) and not words_of(labels.relative_to(folder)) & LABEL_WORDS:
             continue  # grey pictures of one class beside those of another
         pairs.append((images, labels, stems))
         for name in pngs[:: max(1, len(pngs) // 300)]:
